@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+import widgets
 from front_ends import OpenNotebook, write_notebook
 from servers import server
 
@@ -208,6 +209,25 @@ def test_a_factor_is_scaled_and_steered_by(notebook):
     shot(notebook, view, "steered")
 
 
+def test_a_component_of_the_stream_is_a_direction(notebook):
+    """The whole of it is scaled and added, layer by layer, and not some numbers of the stream."""
+    view = view_of(notebook, "ecco-factors")
+    panel = as_it_was(view)
+    panel.get_by_label("site", exact=True).select_option("residual_after")
+    expect(line(view)).to_contain_text('site: "residual_after"', timeout=60_000)
+    held(view.locator(".list .line:visible").nth(0))
+    acts, call = view.locator(".acts").first, view.locator("ecco-side-by-side .call")
+    acts.get_by_label("Factor of component 0", exact=True).fill("3")
+    expect(call).to_contain_text('scale: [#{site: "residual_after", layer: 0, direction: [', timeout=30_000)
+    acts.get_by_label("Added of component 0", exact=True).fill("1.5")
+    expect(call).to_contain_text('add: [#{site: "residual_after", layer: 0, vector: [', timeout=30_000)
+    layers = re.findall(r"layer: (\d), vector: \[([^]]*)\], factor: 1.5", call.text_content())
+    assert [layer for layer, _ in layers] == ["0", "1", "2", "3"]
+    assert {len(vector.split(", ")) for _, vector in layers} == {192}
+    assert call.bounding_box()["height"] < 80, "a long line is cut off, and copied whole"
+    shot(notebook, view, "direction")
+
+
 def test_a_place_of_one_view_is_marked_in_the_others(notebook):
     first, second = view_of(notebook, "ecco-score"), view_of(notebook, "ecco-saliency")
     boxes = first.locator(".flow > span:visible")
@@ -266,6 +286,48 @@ def test_a_cell_of_a_patching_map_shows_the_pass_behind_it(notebook):
     expect(sides.locator(".call")).to_contain_text(
         'lm.compare("2. Austria", #{intervene: #{patch: [', timeout=30_000
     )
+
+
+def test_faithfulness_from_a_saliency(notebook):
+    view = view_of(notebook, "ecco-saliency")
+    panel = as_it_was(view)
+    panel.get_by_label("method").select_option("occlusion")
+    expect(line(view)).to_have_text('output.saliency(#{method: "occlusion"})', timeout=30_000)
+    panel.get_by_role("button", name="faithfulness", exact=True).click()
+    answer = view.locator("ecco-faithfulness")
+    expect(answer.locator(".call")).to_have_text(
+        'output.saliency(#{method: "occlusion"}).faithfulness()', timeout=60_000
+    )
+    expect(answer.get_by_text("comprehensiveness").locator("visible=true")).to_be_visible()
+    shot(notebook, view, "faithfulness")
+
+
+def test_baseline_and_aggregation_of_a_saliency(notebook):
+    view = view_of(notebook, "ecco-saliency")
+    panel = as_it_was(view)
+    seen = {tuple(widgets.colours(view))}
+    told = []
+    for name, value in [("method", "integrated_gradients"), ("baseline", "mean"), ("aggregation", "l1")]:
+        panel.get_by_label(name, exact=True).select_option(value)
+        told.append(f'{name}: "{value}"')
+        for part in told:
+            expect(line(view)).to_contain_text(part, timeout=30_000)
+        seen.add(tuple(widgets.colours(view)))
+    assert len(seen) == 4, "each draws other shares"
+    shot(notebook, view, "baseline")
+
+
+def test_another_text_for_a_factor(notebook):
+    view = view_of(notebook, "ecco-factors")
+    panel = as_it_was(view)
+    call = line(view).text_content()
+    panel.get_by_label("Another text").fill("It rained all day.")
+    panel.get_by_role("button", name="Read it").click()
+    expect(line(view)).to_have_text(
+        call.replace("output.", 'lm.generate("It rained all day.", #{generate: 6}).'), timeout=30_000
+    )
+    assert "".join(view.locator(".flow bdi:visible").all_text_contents()).startswith("It·ra")
+    shot(notebook, view, "another-text")
 
 
 def test_another_text_for_a_neuron(notebook):

@@ -101,7 +101,7 @@ pub struct FactorNeuron {
 
 const COMPONENT: Component = Component {
     tag: "ecco-factors",
-    view: "factors-5",
+    view: "factors-6",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };

@@ -74,7 +74,7 @@ fn sparklines_stay_where_pictures_are_stripped() {
         "{html}"
     );
     assert!(html.contains("<code>▁▁▃█▁▁▅</code>"));
-    assert!(COMPONENT.js.contains("define(\"ecco-factors\", \"factors-5\""));
+    assert!(COMPONENT.js.contains("define(\"ecco-factors\", \"factors-6\""));
 }
 
 #[test]

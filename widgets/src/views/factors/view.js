@@ -1,4 +1,4 @@
-define("ecco-factors", "factors-5", (view, data, host) => {
+define("ecco-factors", "factors-6", (view, data, host) => {
   const flow = view.querySelector(".flow");
   const list = view.querySelector(".list");
   const readout = view.querySelector(".readout");
@@ -32,6 +32,8 @@ define("ecco-factors", "factors-5", (view, data, host) => {
   const size = (k, i) => Math.abs(strength(k, i));
   const strongest = (i) => hues.reduce((best, _, k) => (size(k, i) > size(best, i) ? k : best), 0);
   const what = data.signed ? "component" : "factor";
+  // Numbers of a factor that a line of script takes: a question has 64 kB at most.
+  const MOST_TOLD = 4096, OF_HEADS = /queries|keys|values|head_outputs|recurrent/;
 
   let shown = null;
 
@@ -110,15 +112,28 @@ define("ecco-factors", "factors-5", (view, data, host) => {
       describe(shown);
     }));
   }
-  // A factor that is held, as the neurons that it is mostly made of, and what each of them has of it where it is strongest.
+  // A factor's weights layer by layer, each a direction of its site: where the page has them all, they fit into a line, and the site
+  // is none of heads, which have a direction each.
+  function directions(k) {
+    const weights = data.weights?.[k] && unpack(data.weights[k]).values;
+    if (!weights || weights.length > MOST_TOLD || OF_HEADS.test(data.site)) return null;
+    let start = 0;
+    return data.layers.map(({ layer, neurons }) => [{ site: data.site, ...(layer !== null && { layer }) }, weights.subarray(start, start += neurons)]);
+  }
+  const told = (weights, times) => [...weights].map((weight) => Number((weight * times).toPrecision(4)));
+  // A factor that is held, and what there is of it where it is strongest: of a site other than neurons' as directions; of neurons
+  // those that it is mostly made of, though all of them are added where that can be said.
   function made(k) {
-    const all = data.neurons[k] ?? [];
-    if (data.site !== "mlp_inner" || !all.length || all.some(({ layer }) => layer === null)) return undefined;
+    const all = data.neurons[k] ?? [], whole = directions(k);
+    const added = whole?.map(([place, weights]) => ({ ...place, vector: told(weights, peaks[k]) }));
+    if (data.site !== "mlp_inner") return whole && { name: what + " " + k, entries: whole.map(([place, weights]) => ({ ...place, direction: told(weights, 1) })), vectors: added };
+    if (!all.length || all.some(({ layer }) => layer === null)) return undefined;
     const groups = [...new Set(all.map(({ layer }) => layer))].map((layer) => all.filter((neuron) => neuron.layer === layer));
     const entries = groups.map((group) => ({ layer: group[0].layer, neurons: group.map(({ neuron }) => neuron) }));
-    const vectors = entries.map((entry, i) => ({ ...entry, vector: groups[i].map(({ weight }) => Number((weight * peaks[k]).toPrecision(4))) }));
-    return { name: what + " " + k + "'s " + all.length + " strongest neurons", entries, vectors };
+    const vectors = entries.map((entry, i) => ({ ...entry, vector: told(groups[i].map(({ weight }) => weight), peaks[k]) }));
+    return { name: what + " " + k + "'s " + all.length + " strongest neurons", entries, vectors: added ?? vectors };
   }
   chooser(lines, { label: "Factors. Arrow keys choose one,", rests: true, show, holds: (k) => hold(host, k === null ? null : { part: made(k) }) });
   saveMenu(view, host, data);
+  longText(view, boxes);
 });
