@@ -4,6 +4,7 @@ mod load;
 pub(crate) mod model;
 mod model_members;
 mod resident;
+pub(crate) mod sites;
 mod weights;
 
 use ecco_scripting::Registry;

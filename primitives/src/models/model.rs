@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ecco_models::{Edits, product};
 use ecco_widgets::Explorable;
-use ecco_widgets::{ModelCard, ResidentModels};
+use ecco_widgets::{ModelCard, ModelSite, ResidentModels};
 
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::Show;
@@ -12,6 +12,7 @@ use ecco_scripting::result::rich::Plain;
 use ecco_scripting::session::{Kept, State};
 
 use super::resident::Resident;
+use super::sites;
 
 /// What is recorded right after each generation, so that it outlives the model.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -173,6 +174,14 @@ impl Model {
         }
     }
 
+    /// Those of a model that is there: none of one whose memory was given back, which nobody wants to read again for them.
+    fn sites(&self) -> Vec<ModelSite> {
+        let loaded = self.resident.is_here().then(|| self.loaded().ok()).flatten();
+        loaded
+            .and_then(|model| sites::listed(&model).ok())
+            .unwrap_or_default()
+    }
+
     pub(crate) fn is_loaded(&self) -> bool {
         self.resident.is_loaded()
     }
@@ -205,7 +214,10 @@ impl Model {
 impl Show for Model {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(match self.is_loaded() {
-            true => Box::new(self.shown()),
+            true => Box::new(ModelCard {
+                sites: self.sites(),
+                ..self.shown()
+            }),
             false => Box::new(Plain(self.line())),
         })
     }

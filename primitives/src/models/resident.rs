@@ -68,6 +68,7 @@ impl Resident {
             memory_bytes: model.memory_bytes(),
             products: None,
             interventions: Vec::new(),
+            sites: Vec::new(),
         };
         let intermediate_size = config.intermediate_size;
         let n_encoder_layers = config.encoder.as_ref().map(|encoder| encoder.n_layers);

@@ -54,7 +54,13 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
             }),
         ),
         ("progress-done", Box::new(download(327_657_928))),
-        ("model", Box::new(card("distilgpt2"))),
+        (
+            "model",
+            Box::new(ModelCard {
+                sites: sites(),
+                ..card("distilgpt2")
+            }),
+        ),
         (
             "models",
             Box::new(ResidentModels {
@@ -252,7 +258,33 @@ fn card(name: &str) -> ModelCard {
         memory_bytes: 327_650_304,
         products: None,
         interventions: vec![],
+        sites: vec![],
     }
+}
+
+fn sites() -> Vec<ModelSite> {
+    let all = [
+        ("residual_before", "(layer 6, position, hidden 768)"),
+        ("attention_input", "(layer 6, position, hidden 768)"),
+        ("queries", "(layer 6, head 12, position, head_dim 64)"),
+        ("keys", "(layer 6, key_head 12, position, head_dim 64)"),
+        ("values", "(layer 6, key_head 12, position, head_dim 64)"),
+        ("attention_pattern", "(layer 6, head 12, query, key)"),
+        ("head_outputs", "(layer 6, head 12, position, head_dim 64)"),
+        ("attention_output", "(layer 6, position, hidden 768)"),
+        ("residual_mid", "(layer 6, position, hidden 768)"),
+        ("mlp_input", "(layer 6, position, hidden 768)"),
+        ("mlp_pre", "(layer 6, neuron 3072, position)"),
+        ("mlp_inner", "(layer 6, neuron 3072, position)"),
+        ("mlp_output", "(layer 6, position, hidden 768)"),
+        ("residual_after", "(layer 6, position, hidden 768)"),
+        ("final_norm", "(position, hidden 768)"),
+    ];
+    let site = |(name, axes): (&str, &str)| ModelSite {
+        name: name.into(),
+        axes: axes.into(),
+    };
+    all.map(site).to_vec()
 }
 
 pub(crate) fn tensor() -> TensorSummary {

@@ -58,7 +58,7 @@ pub use faithfulness::Faithfulness;
 pub use heads::Heads;
 pub use layer_predictions::LayerPredictions;
 pub use lens_map::{LensColumn, LensMap};
-pub use model_card::{ModelCard, ResidentModels};
+pub use model_card::{ModelCard, ModelSite, ResidentModels};
 pub use model_diff::{DiffText, GraftMap, ModelDiff, WeightChange};
 pub use neuron::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
 pub use parts::{LayerParts, Parts, PartsBy};

@@ -5,6 +5,7 @@ use ecco_scripting::{ErrorKind, ScriptError};
 use rhai::Map;
 
 use crate::models::model::Model;
+use crate::models::sites::listed;
 
 /// A place by its name.
 ///
@@ -33,19 +34,6 @@ pub(crate) fn with_sites(model: &Model, error: ScriptError, name: &str) -> Scrip
 
 /// Each site of a model with its axes: `(layer 6, head 12, query, key)`.
 pub(crate) fn sites(model: &Model) -> Result<Map, ScriptError> {
-    let loaded = model.loaded()?;
-    let line = |place: Place, shape: Vec<Option<usize>>| {
-        let axes = place.axes().iter().zip(shape);
-        let axes: Vec<String> = axes
-            .map(|(axis, length)| match length {
-                Some(length) => format!("{axis} {length}"),
-                None => (*axis).to_owned(),
-            })
-            .collect();
-        format!("({})", axes.join(", "))
-    };
-    let sites = run::sites(&loaded)?.into_iter();
-    Ok(sites
-        .map(|(place, shape)| (place.name().into(), line(place, shape).into()))
-        .collect())
+    let all = listed(&*model.loaded()?)?.into_iter();
+    Ok(all.map(|site| (site.name.into(), site.axes.into())).collect())
 }

@@ -1,5 +1,7 @@
 //! A model at a glance, and the models that are resident.
 
+mod sites;
+
 use maud::html;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,7 +9,10 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::document::Document;
-use crate::kit::{document, numbers, page, visible};
+use crate::kit::page::{self, Component};
+use crate::kit::{document, numbers, visible};
+
+pub use sites::ModelSite;
 
 /// What a loaded model is and where it sits.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -41,6 +46,9 @@ pub struct ModelCard {
     /// What is changed in its passes, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<String>,
+    /// Places inside that are read and changed, in the order in which a pass comes by them. Missing where the model is one of a list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<ModelSite>,
 }
 
 impl ModelCard {
@@ -118,6 +126,7 @@ impl Explorable for ModelCard {
                         }
                     }
                 }
+                (sites::diagram(&self.sites))
             }
         };
         Some(page::still(include_str!("../../kit/card.css"), &content))
@@ -135,6 +144,13 @@ pub struct ResidentModels {
     pub models: Vec<ModelCard>,
 }
 
+const COMPONENT: Component = Component {
+    tag: "ecco-models",
+    view: "models-1",
+    css: concat!(include_str!("../../kit/card.css"), include_str!("models.css")),
+    js: include_str!("models.js"),
+};
+
 const COLUMNS: [&str; 6] = ["model", "type", "parameters", "device", "dtype", "memory"];
 
 impl ResidentModels {
@@ -151,11 +167,18 @@ impl ResidentModels {
         })
     }
 
+    fn bytes(&self) -> u64 {
+        let all = self.models.iter().map(|model| model.memory_bytes);
+        all.fold(0, u64::saturating_add)
+    }
+
+    /// Of the memory that all take.
+    fn share(&self, model: &ModelCard) -> f64 {
+        model.memory_bytes as f64 / self.bytes().max(1) as f64
+    }
+
     fn total(&self) -> String {
-        let bytes = self
-            .models
-            .iter()
-            .fold(0u64, |sum, model| sum.saturating_add(model.memory_bytes));
+        let bytes = self.bytes();
         let plural = if self.models.len() == 1 { "" } else { "s" };
         format!("{} model{plural}, {}", self.models.len(), numbers::bytes(bytes))
     }
@@ -198,14 +221,21 @@ impl Explorable for ResidentModels {
                 @if !self.models.is_empty() {
                     div class="wide" {
                         table {
-                            thead { tr { @for name in COLUMNS { th scope="col" { (name) } } } }
-                            tbody { @for row in self.rows() { tr { @for cell in row { td { (cell) } } } } }
+                            thead { tr { @for name in COLUMNS { th scope="col" { (name) } } td {} } }
+                            tbody {
+                                @for (row, model) in self.rows().zip(&self.models) {
+                                    tr {
+                                        @for cell in row { td { (cell) } }
+                                        td class="track" { span style=(numbers::width(self.share(model))) {} }
+                                    }
+                                }
+                            }
                         }
                     }
                 }
             }
         };
-        Some(page::still(include_str!("../../kit/card.css"), &content))
+        Some(COMPONENT.render(&content, self))
     }
 
     fn json(&self) -> Option<Value> {
@@ -232,6 +262,7 @@ pub(crate) mod tests {
             memory_bytes: 327_650_304,
             products: None,
             interventions: vec![],
+            sites: vec![],
         }
     }
 
@@ -277,5 +308,50 @@ pub(crate) mod tests {
             models.json().unwrap()["models"][0]["memory_bytes"],
             327_650_304u64
         );
+    }
+
+    #[test]
+    fn sites_stand_as_a_pass_comes_by_them_with_the_call_that_reads_each() {
+        let site = |name: &str, axes: &str| ModelSite {
+            name: name.into(),
+            axes: axes.into(),
+        };
+        let layered = "(layer 6, position, hidden 768)";
+        let names = [
+            "residual_before",
+            "queries",
+            "residual_mid",
+            "mlp_pre",
+            "mlp_inner",
+        ];
+        let mut sites: Vec<ModelSite> = names.iter().map(|name| site(name, layered)).collect();
+        sites.push(site("final_norm", "(position, hidden 768)"));
+        let html = ModelCard {
+            sites,
+            ..card("demo")
+        }
+        .html()
+        .unwrap();
+        let places = [
+            "stream",
+            "residual_before",
+            "attention",
+            "queries",
+            "MLP",
+            "mlp_inner",
+            "end",
+        ];
+        let at: Vec<usize> = places
+            .iter()
+            .map(|word| html.find(&format!(">{word}<")).unwrap())
+            .collect();
+        assert!(at.is_sorted(), "{at:?}");
+        assert_eq!(html.matches("class=\"beside\"").count(), 2, "{html}");
+        assert!(
+            html.contains("lm.run(&quot;…&quot;).at(&quot;queries&quot;, 0)"),
+            "{html}"
+        );
+        assert!(html.contains(".at(&quot;final_norm&quot;)"), "{html}");
+        assert!(!card("demo").html().unwrap().contains("class=\"sites\""));
     }
 }
