@@ -22,6 +22,7 @@ registry.upgrade ??= (element) => {
 function define(tag, view, mount) {
   registry.mounts.set(view, (element, data, host) => {
     mount(element, data, host);
+    copies(element);
     live(element, host);
   });
   if (!customElements.get(tag)) {
@@ -314,26 +315,27 @@ function chooser(choices, { first = 0, label, parts = [], also = [], rests = fal
   update();
 }
 
+// The index of the first box that passes, where those after it do too; boxes stand in reading order, so it is found by halving.
+function firstBox(boxes, passes) {
+  let low = 0, high = boxes.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (passes(boxes[middle].getBoundingClientRect())) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 // A function that paints all boxes. Of a long sequence only those near the screen, the others when they come near;
 // `paint.all` is for when everything is looked at.
 function painter(boxes, paintBox) {
   const all = () => boxes.forEach((_, i) => paintBox(i));
   if (boxes.length <= 600) return Object.assign(() => all(), { all });
-  // Boxes stand in reading order, so the first one that passes is found by halving.
-  const first = (passes) => {
-    let low = 0, high = boxes.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (passes(boxes[middle].getBoundingClientRect())) high = middle;
-      else low = middle + 1;
-    }
-    return low;
-  };
   const near = () => {
     listen(boxes[0].isConnected);
     if (!boxes[0].isConnected) return; // taken off the page, perhaps for good
-    const end = first((place) => place.top > innerHeight + 400);
-    for (let i = first((place) => place.bottom > -400); i < end; i++) paintBox(i);
+    const end = firstBox(boxes, (place) => place.top > innerHeight + 400);
+    for (let i = firstBox(boxes, (place) => place.bottom > -400); i < end; i++) paintBox(i);
   };
   let waiting = false;
   const later = () => {
@@ -346,6 +348,7 @@ function painter(boxes, paintBox) {
     change("resize", later);
     change("beforeprint", all);
   }
+  boxes[0].parentNode.addEventListener("scroll", later, { passive: true }); // which does not leave the view
   later();
   return Object.assign(near, { all });
 }

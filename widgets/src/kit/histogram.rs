@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::page::DRAWN;
 use super::{numbers, spark};
 
 /// Counts in bins of equal width.
@@ -34,10 +35,10 @@ impl Histogram {
         let heights = self.heights();
         html! {
             div class="histogram" {
-                svg viewBox={ "0 0 " (heights.len()) " " (HEIGHT) } preserveAspectRatio="none" role="img" {
+                div style=(DRAWN) { svg viewBox={ "0 0 " (heights.len()) " " (HEIGHT) } preserveAspectRatio="none" role="img" {
                     title { "How many " (what) " have which values, by the logarithm" }
                     path d=(spark::area(&heights, HEIGHT)) {}
-                }
+                } }
                 div class="ends" {
                     span { (numbers::short(self.start)) }
                     span { (what) " by value, logarithmic" }

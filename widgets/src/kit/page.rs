@@ -19,6 +19,7 @@ const LIVE_CSS: &str = include_str!("live.css");
 const ELEMENT_JS: &str = concat!(
     include_str!("element.js"),
     include_str!("picture.js"),
+    include_str!("long.js"),
     include_str!("pins.js"),
     include_str!("live.js")
 );
@@ -98,12 +99,6 @@ pub(crate) fn still(css: &str, content: &Markup) -> String {
     html! { div class=(ROOT) { (style(&[&theme::GROUNDS, BASE_CSS, css])) (content) } }.into_string()
 }
 
-/// The same with coloured boxes in it.
-pub(crate) fn painted(css: &str, content: &Markup) -> String {
-    let sheets = [&*theme::GROUNDS, &*theme::SCALES, BASE_CSS, PAINT_CSS, css];
-    html! { div class=(ROOT) { (style(&sheets)) (content) } }.into_string()
-}
-
 fn style(sheets: &[&str]) -> Markup {
     html! { style { @for sheet in sheets { (PreEscaped(sheet)) } } }
 }
@@ -115,6 +110,10 @@ fn island(data: &Value) -> String {
         .replace('\u{2028}', "\\u2028")
         .replace('\u{2029}', "\\u2029")
 }
+
+/// Style of what has a drawing in it whose letters have a size of their own: pages that strip drawings leave their letters behind, one
+/// after the other, and these are then not seen.
+pub(crate) const DRAWN: &str = "font-size:0px";
 
 /// A line that says what could not be shown.
 pub(crate) fn note(text: &str) -> Markup {

@@ -1,6 +1,6 @@
 // The picture of a view: as it stands on the screen, but whole, in light colours, and without what is only there to be used.
 // Text stays text.
-const WHOLE = ".ecco.ecco.ecco{width:fit-content}.ecco.ecco.ecco .head{padding-right:0}.ecco .legend{margin-left:0}.ecco.ecco.ecco :is(.save,.readout,.ask,.talk,.choices,.tools,.call,.next,.finder,input){display:none}.ecco.ecco.ecco table{zoom:1!important}";
+const WHOLE = ".ecco.ecco.ecco{width:fit-content}.ecco.ecco.ecco .head{padding-right:0}.ecco .legend{margin-left:0}.ecco.ecco.ecco :is(.corner,.readout,.ask,.talk,.choices,.tools,.call,.next,.finder,.overview,input){display:none}.ecco.ecco.ecco table{zoom:1!important}";
 
 // Calls `work` while the view looks as a picture does.
 function staged(view, host, work) {
@@ -79,7 +79,7 @@ function picture(view, host) {
   return staged(view, host, () => {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), origin = view.getBoundingClientRect();
     const [paper] = parts(getComputedStyle(view).backgroundColor);
-    const heads = [...view.querySelectorAll(".head > :is(b,span):not(.legend,.choices,.talk)")];
+    const heads = [...view.querySelectorAll(".head > :is(b,span):not(.legend,.choices,.talk,.corner)")];
     const title = heads.map((part) => part.textContent.trim()).filter(Boolean).join(" · ");
     let right = 0, bottom = 0, group = svg, n_gradients = 0;
     const put = (element, attributes) => Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
@@ -231,6 +231,7 @@ function saveMenu(view, host, data, formats) {
     if (event.key === "Escape") { menu.open = false; menu.firstChild.focus(); }
   });
   if (host.dataset.call) view.querySelector(".head > b").after(" ", copier(host.eccoTalk?.line() || host.dataset.call));
-  view.querySelector(".head").append(menu);
-  pins(view, host);
+  const corner = node("span", { className: "corner" }, menu);
+  view.querySelector(".head").append(corner);
+  corner.prepend(pins(view, host));
 }

@@ -26,7 +26,8 @@ function pins(view, host) {
     });
     const chosen = [...view.querySelectorAll("select")].map((select) => select.selectedOptions[0]?.textContent ?? "");
     copy.querySelectorAll("select").forEach((select, i) => select.replaceWith(chosen[i] + " "));
-    for (const old of copy.querySelectorAll(".save,.tools,.foot,.next,.finder,.choices")) old.remove();
+    for (const old of copy.querySelectorAll(".corner,.tools,.foot,.next,.finder,.choices,.overview")) old.remove();
+    copy.querySelector(".tall")?.classList.remove("tall");
     for (const old of copy.querySelectorAll("[role],[tabindex]")) for (const name of ["role", "tabindex"]) old.removeAttribute(name);
     copy.classList.remove("live");
     copy.inert = true;
@@ -36,7 +37,6 @@ function pins(view, host) {
     put(pin);
   }
   const bring = button("Bring pins", "Those of other views of this kind, beneath this one", () => { others().forEach(put); bring.hidden = true; });
-  const group = node("span", { className: "choices pinned" }, button("Pin", "Keeps this picture beneath, to compare; Escape lets go", keep), bring);
   bring.hidden = true;
   view.addEventListener("pointerenter", () => { bring.hidden = !others().length; });
   // What is held in the view takes the key first.
@@ -47,5 +47,6 @@ function pins(view, host) {
     event.stopPropagation();
   });
   host.eccoPins = true;
-  view.querySelector(".head").append(group);
+  view.querySelector(".head").append(node("span", { className: "choices" }, bring));
+  return button("Pin", "Keeps this picture beneath, to compare; Escape lets go", keep);
 }

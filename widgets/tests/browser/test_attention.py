@@ -14,7 +14,7 @@ def data(gallery, name):
 
 
 def tool(page, name, tag=TAG):
-    return live(page, tag).locator(".tools, .pinned").get_by_role("button", name=name, exact=True)
+    return live(page, tag).locator(".tools, .corner").get_by_role("button", name=name, exact=True)
 
 
 def weight(known, layer, head, query, key):
@@ -158,7 +158,7 @@ def test_pins_of_another_view_are_brought(open_page):
     hosts = page.locator("[data-view]")
     kinds = hosts.evaluate_all("(hosts) => hosts.map((host) => host.dataset.view)")
     assert len(kinds) > 1 and kinds[0] == kinds[1]
-    hosts.nth(0).locator(".live .pinned").get_by_role("button", name="Pin", exact=True).click()
+    hosts.nth(0).locator(".live .corner").get_by_role("button", name="Pin", exact=True).click()
     other = hosts.nth(1).locator(".ecco.live")
     other.hover()
     other.get_by_role("button", name="Bring pins").click()

@@ -10,6 +10,7 @@ SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 SAVED = {
     "attention": ["attention", "attention-mean", "attention-cross", "hostile-attention", "long-attention"],
     "attribution_graph": ["attribution-graph", "hostile-attribution-graph"],
+    "candidates": ["candidates"],
     "circuit": ["circuit", "hostile-circuit"],
     "circuit_curve": ["circuit-curve"],
     "comparison": ["comparison", "hostile-comparison", "long-comparison"],
@@ -28,10 +29,13 @@ SAVED = {
     "layer_predictions": ["predictions", "hostile-predictions"],
     "lens": ["lens", "fitted-lens", "hostile-lens"],
     "logit_attribution": ["parts", "parts-heads", "parts-neurons"],
+    "model_diff": ["model-diff", "hostile-model-diff", "long-model-diff"],
+    "models": ["models"],
     "neuron": ["neuron", "neuron-texts", "hostile-neuron"],
     "patch_map": ["patch-map", "patch-map-heads", "patch-map-head-positions", "patch-map-pairs", "attribution-patching"],
     "probes": ["probes", "probes-positions", "hostile-probes"],
     "projection": ["projection", "hostile-projection", "long-projection"],
+    "reading": ["reading-next", "reading-entities", "hostile-reading"],
     "rankings": ["ranks", "ranks-watched"],
     "saliency": [
         "saliency",
@@ -49,22 +53,15 @@ SAVED = {
     "side_by_side": ["side-by-side"],
     "similarity": ["similarity", "similarity-of-many"],
     "site_attribution": ["site-attribution"],
+    "steering": ["steering"],
     "table": ["table", "hostile-table", "wide-table", "long-table"],
     "tensor": ["tensor", "small-tensor"],
+    "tokens": ["tokens", "tokens-scored", "hostile-tokens"],
     "top_k": ["top-k"],
+    "top_neurons": ["neurons"],
     "vocabulary": ["vocabulary", "hostile-vocabulary"],
 }
-STILL = {
-    "candidates",
-    "model",
-    "model_diff",
-    "models",
-    "reading",
-    "results",
-    "steering",
-    "tokens",
-    "top_neurons",
-}
+STILL = {"model", "results"}
 
 
 def document(gallery, name):

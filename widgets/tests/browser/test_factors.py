@@ -109,7 +109,7 @@ def test_a_grid_of_similarities(open_page, gallery):
     page = open_page("similarity")
     data = json.loads((gallery / "similarity.json").read_text())["values"]
     cells = view(page, "ecco-similarity").locator("td")
-    assert list(map(float, cells.all_inner_texts())) == pytest.approx([value for row in data for value in row], abs=0.0051)
+    assert [float(text.replace("−", "-")) for text in cells.all_inner_texts()] == pytest.approx([value for row in data for value in row], abs=0.0051)
     cells.nth(12 * 2 + 5).hover()
     assert "layer of distilgpt2 2 and layer of gpt2 5" in readout(page, "ecco-similarity")
     cells.nth(13).click()

@@ -119,7 +119,7 @@ def test_rows_fit_at_every_width(open_page, name, width):
 def test_models_apart_are_coloured_by_how_far(open_page, gallery):
     page, diff = open_page("model-diff"), data(gallery, "model-diff")
     text = diff["texts"][0]
-    boxes = page.locator(".model-diff .flow").first.locator(":scope > span")
+    boxes = page.locator(".model-diff.live .flow").first.locator(":scope > span")
     assert boxes.count() == len(text["tokens"])
     strengths = [
         float(style.split(";")[0].removeprefix("--s:"))
@@ -132,7 +132,7 @@ def test_models_apart_are_coloured_by_how_far(open_page, gallery):
     assert grounds[strongest] not in ("rgba(0, 0, 0, 0)", grounds[known.index(min(known)) + 1])
     assert "unread" in boxes.first.get_attribute("class"), "nothing is predicted of the first token"
     assert "at" in boxes.nth(text["parted"]).get_attribute("class")
-    rows = page.locator(".model-diff tbody tr")
+    rows = page.locator(".model-diff.live tbody tr")
     assert rows.count() == len(diff["grafts"]["layer"]) + 2
     assert float(rows.nth(12).locator("td").nth(1).inner_text()) == pytest.approx(diff["cka"][12], abs=6e-4)
     share = 1 - diff["grafts"]["layer"][0] / diff["divergence"]

@@ -48,6 +48,22 @@ def test_sanitised_beside_a_trusted_view(open_page, gallery, name):
     assert [beside[i] for i in coloured] == [alone[i] for i in coloured], "the other view's style leaves them alone"
 
 
+DRAWN = ["attribution-graph", "circuit", "circuit-curve", "corpus-neuron", "faithfulness", "probes", "projection", "tensor"]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_letters_of_stripped_drawings_are_not_seen(open_page, gallery, name):
+    """A sanitiser that takes elements of drawings away leaves what stood in them."""
+    source = (gallery / f"{name}.html").read_text().split("<body>", 1)[1]
+    source = re.sub(r"<(script|style)\b.*?</\1>", "", source, flags=re.DOTALL)
+    left = lambda drawing: f"<u>{re.sub(r'<[^>]*>', '', drawing[0])}</u>"
+    source = re.sub(r"</?ecco-[^>]*>", "", re.sub(r"<svg\b.*?</svg>", left, source, flags=re.DOTALL))
+    page = open_page("tokens")
+    page.evaluate("(source) => { document.body.innerHTML = source; }", source)
+    sizes = page.locator("u").evaluate_all("(all) => all.filter((u) => u.textContent.trim()).map((u) => getComputedStyle(u).fontSize)")
+    assert sizes and set(sizes) == {"0px"}
+
+
 def packed_anew(packed, old, new):
     """A view's script with another text in it."""
     script = zlib.decompress(base64.b64decode(packed), -zlib.MAX_WBITS).decode()
@@ -167,8 +183,9 @@ def test_the_head_and_the_readout_fit(open_page, name, width):
     corner, menu = head.bounding_box(), head.locator(".save > summary").bounding_box()
     assert menu["x"] + menu["width"] == pytest.approx(corner["x"] + corner["width"], abs=1)
     assert menu["y"] == pytest.approx(corner["y"], abs=1)
-    for part in head.locator(":scope > :not(.save)").all():
-        assert part.bounding_box()["x"] + part.bounding_box()["width"] < menu["x"]
+    left = head.locator(".corner").bounding_box()["x"]
+    for part in head.locator(":scope > :not(.corner):visible").all():
+        assert part.bounding_box()["x"] + part.bounding_box()["width"] < left
     box(page, 11, f"ecco-{name}").hover()
     page.mouse.move(1, 1)
     if name == "factors":

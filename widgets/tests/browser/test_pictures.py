@@ -9,6 +9,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 VIEWS = {
     "attention": ["layers down, heads across", "Croatia"],
     "attribution-graph": ["completeness 0.93", "L1 att", "France"],
+    "candidates": ["Cyprus", "Atlantis"],
     "circuit": ["a5.h3", "faithfulness 0.91"],
     "circuit-curve": ["without it", "32491"],
     "comparison": ["rank correlation", "occlusion"],
@@ -18,6 +19,8 @@ VIEWS = {
     "faithfulness": ["comprehensiveness", "deletion"],
     "heads": ["induction", "entropy"],
     "lens": ["coloured by", "Croatia"],
+    "model-diff": ["1.25", "attention"],
+    "models": ["distilgpt2", "328 MB"],
     "neuron": ["Croatia"],
     "parts": ["layer"],
     "patch-map": ["corrupted", "0.62"],
@@ -32,6 +35,7 @@ VIEWS = {
     "similarity": ["layer"],
     "site-attribution": ["layer", "sum"],
     "table": [],
+    "tokens": ["Croatia", "23 given, 20 written"],
     "top-k": ["Croatia"],
     "vocabulary": ["head"],
 }

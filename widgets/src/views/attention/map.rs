@@ -109,7 +109,7 @@ impl Map {
 }
 
 /// Pixels of a head, and of the whole map.
-const WIDEST_HEAD: usize = 64;
+const WIDEST_HEAD: usize = 110;
 const WIDEST: usize = 440;
 /// So many numbers stand at a side at most.
 const MOST_NUMBERS: usize = 16;

@@ -35,7 +35,7 @@ define("ecco-attention", "attention-3", (view, data, host) => {
     painted[i] = strength;
     if (strength) boxes[i].style.setProperty("--s", strength);
     else boxes[i].style.removeProperty("--s");
-  });
+  }), overview = longText(view, keys, (i) => values[i] / peak);
 
   // The place that is held, and the head that was chosen.
   let position, chosen;
@@ -95,6 +95,7 @@ define("ecco-attention", "attention-3", (view, data, host) => {
     peak = values.reduce((peak, value) => Math.max(peak, value || 0), 0);
     if (!table) peakOf(peak);
     repaint();
+    overview();
     describe(k);
   }
 

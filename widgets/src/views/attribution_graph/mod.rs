@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::Document;
-use crate::kit::page::{Component, note};
+use crate::kit::page::{self, Component, note};
 use crate::kit::{document, names, numbers, visible};
 
 pub use exchange::Unreadable;
@@ -270,7 +270,7 @@ impl AttributionGraph {
                 div class="does" { (self.says()) @if let Some(made_of) = self.made_of() { br; (made_of) } }
                 @if !drawn { (note("there is nothing to draw: the graph has no nodes")) }
                 @if drawn {
-                    div class="graph" { (picture::graph(self)) }
+                    div class="graph" style=(page::DRAWN) { (picture::graph(self)) }
                     div class="legend-line" {
                         span { "circles are neurons or features, diamonds heads, triangles what dictionaries leave out; orange adds to the answer, blue takes away; larger is more" }
                     }

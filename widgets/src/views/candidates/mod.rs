@@ -16,7 +16,7 @@ use crate::kit::{document, grid, numbers, reading, visible};
 
 const COMPONENT: Component = Component {
     tag: "ecco-candidates",
-    view: "candidates-1",
+    view: "candidates-2",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -92,10 +92,20 @@ impl CandidatePlace {
         }
     }
 
-    fn table(&self) -> Markup {
+    fn where_text(&self) -> String {
+        let before = if self.position.is_some() { " at " } else { " for " };
+        before.to_owned() + &self.title()
+    }
+
+    fn blank(&self) -> Markup {
+        html! { @if !self.before.is_empty() { " " span { (grid::blank(&self.before)) } } }
+    }
+
+    /// `is_only`: the head of all says which place it is.
+    fn table(&self, is_only: bool) -> Markup {
         html! {
             div class="place" {
-                div class="head" { b { (self.title()) } @if !self.before.is_empty() { " " span { (grid::blank(&self.before)) } } }
+                @if !is_only { div class="head" { b { (self.title()) } (self.blank()) } }
                 table {
                     @for candidate in self.all() { (row(candidate)) }
                 }
@@ -291,8 +301,13 @@ impl Explorable for Candidates {
     fn html(&self) -> Option<String> {
         let content = html! {
             div class="ecco candidates" {
+                @let is_only = self.places.len() == 1;
+                div class="head" {
+                    b { "Candidates" @if is_only { (self.places[0].where_text()) } }
+                    @if is_only { (self.places[0].blank()) } @else { " " span { (self.places.len()) " positions" } }
+                }
                 @if self.places.is_empty() { (page::note("nothing is predicted")) }
-                div class="places" { @for place in &self.places { (place.table()) } }
+                div class="places" { @for place in &self.places { (place.table(is_only)) } }
             }
         };
         Some(COMPONENT.render(&content, &self.data()))

@@ -1,4 +1,1 @@
-define("ecco-candidates", "candidates-1", (view, data, host) => {
-  // Without a place there is no head.
-  if (data.places.length) saveMenu(view, host, data);
-});
+define("ecco-candidates", "candidates-2", (view, data, host) => saveMenu(view, host, data));

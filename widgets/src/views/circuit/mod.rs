@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::document::Document;
-use crate::kit::page::{Component, note};
+use crate::kit::page::{self, Component, note};
 use crate::kit::{document, numbers, visible};
 
 /// Some edges between a model's parts, and what they do without the others.
@@ -141,7 +141,7 @@ impl Explorable for Circuit {
                 @if self.edges.is_empty() { (note("no edges to show: none of those that were asked for leads from the input to the logits")) }
                 div class="does" { (self.does()) }
                 @if self.edges.len() > MOST_DRAWN { (note(&format!("the first {MOST_DRAWN} of {} edges are drawn; the data has all", self.edges.len()))) }
-                @if !self.edges.is_empty() { div class="graph" { (picture::graph(self)) } }
+                @if !self.edges.is_empty() { div class="graph wide" style=(page::DRAWN) { (picture::graph(self)) } }
                 div class="readout" role="status" { "Orange adds to the answer, blue takes away; wider is more." }
             }
         };

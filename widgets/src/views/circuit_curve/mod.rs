@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::Explorable;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
-use crate::kit::page::{Component, note};
+use crate::kit::page::{self, Component, note};
 use crate::kit::{document, numbers, visible};
 
 /// What circuits of growing size do. Shares are of the difference of the answers: 0 as for the corrupted text, 1 as for the
@@ -117,7 +117,7 @@ impl Explorable for CircuitCurve {
                 @if self.circuits.is_empty() { (note("no sizes to show")) }
                 @else {
                     div class="both" {
-                        (picture::plot(self))
+                        div class="plot" style=(page::DRAWN) { (picture::plot(self)) }
                         (self.grid().table())
                     }
                     p class="key" {

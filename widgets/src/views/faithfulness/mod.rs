@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::{self, Document};
-use crate::kit::page::{Component, note};
+use crate::kit::page::{self, Component, note};
 use crate::kit::{numbers, visible};
 use crate::views::saliency::Target;
 
@@ -205,7 +205,7 @@ impl Faithfulness {
                     }
                 }
                 @if !self.targets.is_empty() {
-                    div class="plots" {
+                    div class="plots" style=(page::DRAWN) {
                         (picture::plot(self, 0))
                         (picture::plot(self, 1))
                     }

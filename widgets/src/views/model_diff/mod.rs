@@ -12,7 +12,15 @@ use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow, legend};
 use crate::kit::document::Document;
-use crate::kit::{colour, document, numbers, page, visible};
+use crate::kit::page::{self, Component};
+use crate::kit::{colour, document, numbers, visible};
+
+const COMPONENT: Component = Component {
+    tag: "ecco-model-diff",
+    view: "model-diff-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
 
 /// What a tuned model does otherwise than the one it was tuned from. Divergences are Kullback–Leibler's, of the tuned model's
 /// predictions from the others', in nats, means over all positions.
@@ -352,7 +360,7 @@ impl Explorable for ModelDiff {
     }
 
     fn html(&self) -> Option<String> {
-        Some(page::painted(include_str!("view.css"), &self.content()))
+        Some(COMPONENT.render(&self.content(), self))
     }
 
     fn json(&self) -> Option<Value> {

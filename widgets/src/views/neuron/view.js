@@ -13,6 +13,7 @@ define("ecco-neuron", "neuron-2", (view, data, host) => {
   const places = texts.flatMap((text) => text.tokens.map((_, i) => [text, i]));
   saveMenu(view, host, data);
   if (!boxes.length) return;
+  longText(view, boxes, (i) => parseFloat(boxes[i].style.getPropertyValue("--s")));
 
   const at = ([text, i]) => Number.isFinite(values.get(text)[i]) ? values.get(text)[i] : null;
   const most = places.map((place) => at(place) ?? -Infinity);

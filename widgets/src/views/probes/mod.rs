@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::Explorable;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
-use crate::kit::page::{Component, note};
+use crate::kit::page::{self, Component, note};
 use crate::kit::{document, numbers, visible};
 
 /// How well a label is read off states by a plane, at each place. Shares are of texts that the probe had not seen.
@@ -186,7 +186,7 @@ impl Explorable for Probes {
                 @if self.places.is_empty() { (note("no states to probe")) }
                 @else {
                     div class="both" {
-                        div class="plots" {
+                        div class="plots" style=(page::DRAWN) {
                             @for (position, places) in self.by_position().into_iter().take(picture::MOST_PLOTS) {
                                 (picture::plot(self, position, &places))
                             }

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Colouring, MOST_GROUPS, Projection};
+use crate::kit::page::DRAWN;
 use crate::kit::{colour, visible};
 
 const WIDTH: f64 = 600.0;
@@ -141,7 +142,7 @@ pub(super) fn inside_page(map: &Projection) -> Markup {
         return html! {};
     };
     html! {
-        div class="map" {
+        div class="map" style=(DRAWN) {
             svg viewBox={ "0 0 " (WIDTH) " " (format!("{:.1}", frame.height + BELOW)) } role="img" {
                 title { (map.about()) }
                 (inside(map, &frame))

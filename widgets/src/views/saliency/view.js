@@ -58,7 +58,7 @@ define("ecco-saliency", "saliency-5", (view, data, host) => {
     const text = value === undefined || isRow() && unit[i] !== i ? "" : number(value);
     if (bars[i].textContent !== text) bars[i].textContent = text;
   }
-  const repaint = painter(boxes, paintBox);
+  const repaint = painter(boxes, paintBox), overview = longText(view, boxes, (i) => (isSigned ? values[i] : Math.abs(values[i])) / peak);
   // What is chosen: targets from 0 on, sources by their boxes.
   const isRow = () => data.targets ? shown < count : shown >= data.n_input;
   const target = (k) => data.targets ? k : k - data.n_input;
@@ -83,6 +83,7 @@ define("ecco-saliency", "saliency-5", (view, data, host) => {
     if (legend.low && isSigned) legend.low.textContent = number(-peak);
     checks.forEach((element, i) => judge(element, data.checks[i].notes));
     repaint();
+    overview();
   }
 
   // What a check says of the target that is shown, if it speaks of each.

@@ -25,4 +25,5 @@ define("ecco-score", "score-2", (view, data, host) => {
     holds: (k) => next(k === null ? null : scored[k]),
   });
   saveMenu(view, host, data);
+  longText(view, boxes, (i) => parseFloat(boxes[i].style.getPropertyValue("--s")));
 });

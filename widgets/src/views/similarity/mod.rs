@@ -45,14 +45,6 @@ const COMPONENT: Component = Component {
 /// More rows or columns are drawn without numbers, which a look at a cell gives.
 const MOST_WITH_NUMBERS: usize = 16;
 
-/// Two digits after the point.
-fn digits(value: f32) -> String {
-    match value.is_finite() {
-        true => format!("{value:.2}"),
-        false => "–".to_owned(),
-    }
-}
-
 impl SimilarityGrid {
     fn value(&self, row: usize, column: usize) -> f32 {
         let value = self.values.get(row).and_then(|row| row.get(column));
@@ -95,7 +87,7 @@ impl SimilarityGrid {
             } else {
                 0.0
             };
-            let number = with_numbers.then(|| digits(value));
+            let number = with_numbers.then(|| numbers::fraction(value.into()));
             Cell::text(number.unwrap_or_default(), strength)
         };
         let n_columns = self.columns.1.len();

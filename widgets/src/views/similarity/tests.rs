@@ -26,7 +26,7 @@ fn a_table_everywhere() {
         rows,
         [
             vec!["0", "1", "2"],
-            vec!["0", "1.00", "0.50", "-0.02"],
+            vec!["0", "1.00", "0.50", "−0.02"],
             vec!["1", "0.25", "–", "–"]
         ]
     );
@@ -37,7 +37,7 @@ fn a_table_everywhere() {
     );
     let cell = "<td style=\"--s:1;background-color:#440154;color:#fff\">1.00</td>";
     assert!(html.contains(cell), "{html}");
-    assert!(html.contains("<td>-0.02</td>") && html.contains("<td>–</td>"));
+    assert!(html.contains("<td>−0.02</td>") && html.contains("<td>–</td>"));
     assert!(grid().svg().unwrap().contains(">0.50<"));
     assert_eq!(grid().json().unwrap()["values"][1], json!([0.25, null]));
     assert!(

@@ -192,12 +192,12 @@ impl TensorSummary {
                 @if let Some(said) = self.not_finite() { (note(&said)) }
                 dl {
                     @for (name, value) in self.facts() {
-                        div class=[matches!(name, "shape" | "values").then_some("row")] { dt { (name) } dd { (value) } }
+                        div class=[matches!(name, "shape" | "values").then_some("row")] { dt { (name) } dd { (numbers::minus(&value)) } }
                     }
                 }
                 @if let Some(histogram) = &self.histogram { (histogram.html("values")) }
                 @if let Some(cells) = &self.cells {
-                    div class="picture" { (picture::inside(self, cells)) }
+                    div class="picture" style=(page::DRAWN) { (picture::inside(self, cells)) }
                     @if let folds = self.folds(cells) && !folds.is_empty() { p class="about" { "shown: " (folds.join("; ")) } }
                     div class="readout" aria-live="polite" {}
                 }

@@ -13,7 +13,7 @@ use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
 use crate::kit::page::Component;
-use crate::kit::{document, page, visible};
+use crate::kit::{document, numbers, page, visible};
 
 /// Input and generated tokens in order.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -43,13 +43,25 @@ pub struct TokenSequence {
 
 const COMPONENT: Component = Component {
     tag: "ecco-tokens",
-    view: "tokens-2",
+    view: "tokens-3",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
 
 /// While tokens stream in, each one sends the view anew: only this many of the latest are in it.
 const MOST_WHILE_IN_PROGRESS: usize = 400;
+
+impl TokenSequence {
+    /// `23 given, 20 written`.
+    fn counts(&self) -> String {
+        let (given, n) = (self.n_input.min(self.tokens.len()), self.tokens.len());
+        let count = |n: usize| numbers::count(n as u64);
+        match n > given || self.in_progress {
+            true => format!("{} given, {} written", count(given), count(n - given)),
+            false => count(n),
+        }
+    }
+}
 
 impl Document for TokenSequence {
     const TYPE: &'static str = "tokens";
@@ -86,6 +98,7 @@ impl Explorable for TokenSequence {
         };
         let content = html! {
             div class="ecco tokens" {
+                div class="head" { b { "Tokens" } " " span { (self.counts()) } }
                 @if n == 0 && !self.in_progress { (page::note("no tokens")) }
                 div class="flow" {
                     @if skipped > 0 { b class="skipped" { "… " (skipped) " earlier tokens" } " " }

@@ -1,6 +1,8 @@
-define("ecco-tokens", "tokens-2", (view, data, host) => {
+define("ecco-tokens", "tokens-3", (view, data, host) => {
   const flow = view.querySelector(".flow"), boxes = [...flow.children].filter((child) => child.localName === "span");
+  saveMenu(view, host, data);
   if (!boxes.length) return;
+  longText(view, boxes);
   const hint = "Point at a token.", readout = node("div", { className: "readout", role: "status", textContent: hint });
   flow.after(readout);
   let pointed = null, isAsked = false;
