@@ -244,7 +244,7 @@ fn backend(choice: Choice) -> Backend {
     match choice {
         Choice::Torch => Backend::Mkl,
         Choice::OneDnn => Backend::OneDnn,
-        Choice::Fastest => *FASTEST.get_or_init(measured),
+        Choice::Fastest => *FASTEST.get_or_init(fastest),
     }
 }
 
@@ -291,12 +291,16 @@ fn fastest_width(layout: Layout) -> Option<Width> {
     fastest.filter(|(_, time)| *time < torch).map(|(width, _)| width)
 }
 
-fn measured() -> Backend {
+/// oneDNN on a processor whose width MKL does not use, for whatever product and however busy the machine is; elsewhere what is faster now.
+fn fastest() -> Backend {
     let _no_grad = tch::no_grad_guard();
     let place = (Kind::Float, Device::Cpu);
     let (x, weight) = (Tensor::ones([96, 768], place), Tensor::ones([768, 768], place));
     if one_dnn(&x, &weight, None).is_none() {
         return Backend::Mkl;
+    }
+    if is_wide_amd() {
+        return Backend::OneDnn;
     }
     let times = best_times(&[Way::Torch, Way::OneDnn], |way| {
         drop(way.multiply(&x, &weight, None))
@@ -305,6 +309,18 @@ fn measured() -> Backend {
         true => Backend::OneDnn,
         false => Backend::Mkl,
     }
+}
+
+/// Whether MKL leaves half of the processor's registers unused: AVX-512 on one that is not Intel's.
+fn is_wide_amd() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let maker = std::arch::x86_64::__cpuid(0);
+        let maker = [maker.ebx, maker.edx, maker.ecx].map(u32::to_le_bytes);
+        maker.as_flattened() == b"AuthenticAMD" && is_x86_feature_detected!("avx512f")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// The shortest of some times of this thread's that each way takes, in turns: what others run meanwhile does not choose.
