@@ -249,11 +249,17 @@ fn a_changed_embedding_or_head_is_found() {
     }
 }
 
-/// Against Σ p ln(p / q) of both runs' logits.
+/// Against Σ p ln(p / q) of both runs' logits: of tokens that follow, and of each token's labels.
 #[test]
 fn divergences_are_those_of_the_logits() {
-    let base = model("gpt2-tiny", "float32");
-    let (_folder, tuned, _) = tuned("gpt2-tiny", |role| role.contains("layers.0."));
+    for name in ["gpt2-tiny", "heads/tokens"] {
+        logits_agree(name);
+    }
+}
+
+fn logits_agree(name: &str) {
+    let base = model(name, "float32");
+    let (_folder, tuned, _) = tuned(name, |role| role.contains("layers.0."));
     let inputs = inputs(&base);
     let found = diff(&base, &tuned, &inputs, false, &mut unwatched).expect("a difference");
     assert!(found.grafts.is_none());
@@ -270,14 +276,17 @@ fn divergences_are_those_of_the_logits() {
     for (at, (p, q)) in log_p(&tuned).iter().zip(log_p(&base)).enumerate() {
         let expected: f64 = p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum();
         let kl = found.texts[0].kl[at];
-        assert!((kl - expected).abs() < 1e-6, "{at}: {kl}, expected {expected}");
+        assert!(
+            expected > 1e-9 && (kl - expected).abs() < 1e-6,
+            "{name}, {at}: {kl}, expected {expected}"
+        );
         let best = |row: &[f64]| {
             (0..row.len())
                 .max_by(|&a, &b| row[a].total_cmp(&row[b]))
                 .map(|id| id as u32)
         };
-        assert_eq!(Some(found.texts[0].reference[at].id), best(p), "{at}");
-        assert_eq!(Some(found.texts[0].changed[at].id), best(&q), "{at}");
+        assert_eq!(Some(found.texts[0].reference[at].id), best(p), "{name}, {at}");
+        assert_eq!(Some(found.texts[0].changed[at].id), best(&q), "{name}, {at}");
     }
 }
 
@@ -298,6 +307,39 @@ fn weights_are_as_far_apart_as_they_were_changed() {
     let relative = WeightDistance::relative(changed);
     assert!((relative - 0.25).abs() < 1e-6, "{relative}");
     assert!(others.len() > 10 && others.iter().all(|weight| weight.difference == 0.0));
+}
+
+/// Answers, values and labels that are the case each by itself are no distributions at each position, and it is said why.
+#[test]
+fn heads_without_a_divergence_say_why() {
+    let refused = |model: &Model| {
+        let error = diff(model, model, &inputs(model), true, &mut unwatched).expect_err("no divergence");
+        error.to_string()
+    };
+    let answers = refused(&model("heads/answers", "float32"));
+    assert!(
+        answers.contains("distributions over places of the text"),
+        "{answers}"
+    );
+    let values = refused(&model("heads/values", "float32"));
+    assert!(values.contains("values, which have no probabilities"), "{values}");
+    // The same weights as those of two labels.
+    let folder = tempfile::tempdir().expect("a folder");
+    for entry in std::fs::read_dir(fixtures().join("heads/values")).expect("a fixture") {
+        let path = entry.expect("readable").path();
+        std::fs::copy(&path, folder.path().join(path.file_name().expect("a name"))).expect("copied");
+    }
+    let config = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&config).expect("a config");
+    let several = text.replace("\"regression\"", "\"multi_label_classification\"");
+    assert_ne!(text, several);
+    std::fs::write(&config, several).expect("written");
+    let labels = Model::open(folder.path(), &LoadOptions::default(), &mut unwatched).expect("it loads");
+    let labels = refused(&labels);
+    assert!(
+        labels.contains("each label is the case or not by itself"),
+        "{labels}"
+    );
 }
 
 #[test]

@@ -98,17 +98,31 @@ fn check(reference: &Model, changed: &Model) -> Result<()> {
         }
         _ => false,
     };
-    match says_same {
-        true => Ok(()),
-        false => Err(refuse(
-            "model",
-            changed.name(),
-            format!(
-                "its predictions cannot be compared with those of {}: they have to be distributions over the same \
-                 tokens or labels",
-                reference.name()
-            ),
-        )),
+    if says_same {
+        return Ok(());
+    }
+    let alike = match (task, other) {
+        (Task::Label(one), Task::Label(other)) if one.reading == other.reading => why_not(one.reading),
+        _ => None,
+    };
+    let reason = alike.unwrap_or("they have to be distributions over the same tokens or labels");
+    let of = reference.name();
+    let reason = format!("its predictions cannot be compared with those of {of}: {reason}");
+    Err(refuse("model", changed.name(), reason))
+}
+
+/// Why there is no divergence of what is read so, even of two models of one kind.
+fn why_not(reading: Reading) -> Option<&'static str> {
+    match reading {
+        Reading::OneOf => None,
+        Reading::Each => Some(
+            "each label is the case or not by itself, so that there is no one distribution over labels, but a probability for each",
+        ),
+        Reading::Value => Some("they are values, which have no probabilities"),
+        Reading::Place => Some(
+            "where an answer starts and where it ends are distributions over places of the text, one for all of it and not one at \
+             each position",
+        ),
     }
 }
 
