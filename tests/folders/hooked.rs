@@ -1,6 +1,8 @@
 //! TransformerLens' own files: their settings, one by one, and what is not read of them.
 
-use ecco_tests::{Reference, assert_close, integers, last};
+use ecco_interpreter::unwatched;
+use ecco_models::load;
+use ecco_tests::{Reference, assert_close, fixtures, integers, last};
 use serde_json::{Value, json};
 
 use crate::damages::set;
@@ -80,6 +82,26 @@ fn a_bias_may_be_left_out_and_a_setting_go_by_its_newer_name() {
     zeros.write_config(&config);
     let without = with(&json!({}), &["unembed.b_U"]);
     assert_same(&said(&loaded(&without)), &said(&loaded(&zeros)), "without a bias");
+}
+
+/// As `torch.save` wrote it, with the masks that stand beside the weights: by its path, and from its folder under the name that
+/// files there have; under another the error names it.
+#[test]
+fn a_file_of_torch_save_is_the_same_model() {
+    let _alone = one_at_a_time();
+    let folder = Folder::copy("transformer_lens-attention");
+    let expected = said(&loaded(&folder));
+    folder.remove("model.safetensors");
+    let bytes = std::fs::read(fixtures().join("pytorch/hooked.pth")).expect("the fixture");
+    folder.write("pytorch_model.bin", &bytes);
+    assert_same(&said(&loaded(&folder)), &expected, "from its folder");
+    folder.remove("pytorch_model.bin");
+    folder.write("model_final.pth", bytes);
+    let error = open(&folder).err().expect("refused").to_string();
+    assert!(error.contains("but model_final.pth"), "{error}");
+    let path = folder.path().join("model_final.pth").display().to_string();
+    let by_path = load(&path, &Default::default(), &mut unwatched).expect("it loads");
+    assert_same(&said(&by_path), &expected, "by its path");
 }
 
 #[test]

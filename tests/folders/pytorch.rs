@@ -1,5 +1,7 @@
 //! Damaged PyTorch files: each is an error that names the file and what is wrong in it, and takes no memory.
 
+use ecco_interpreter::unwatched;
+use ecco_models::load;
 use ecco_tests::fixtures;
 
 use crate::folder::{Folder, fault};
@@ -84,13 +86,17 @@ const DAMAGES: &[(&str, Damage)] = &[
         put(bytes, b"X\x09\0\0\0_metadata", b"X\xFF\xFF\xFF\xFF_metadata");
         "it ends too early"
     }),
-    ("a storage of another length", |bytes| {
-        put(bytes, b"cpuq\x07M\0\x18", b"cpuq\x07M\0\x19");
-        "lm_head.weight is in the storage \"0\", which should have 6400 numbers of 4 bytes and has 24576 bytes"
-    }),
     ("a function that is not given", |bytes| {
         put(bytes, b"collections\nOrderedDict", b"collections\nUserDictXXX");
         "asks for collections.UserDictXXX to be run"
+    }),
+];
+
+/// What is of one file alone.
+const OF_LLAMA: &[(&str, Damage)] = &[
+    ("a storage of another length", |bytes| {
+        put(bytes, b"cpuq\x07M\0\x18", b"cpuq\x07M\0\x19");
+        "lm_head.weight is in the storage \"0\", which should have 6400 numbers of 4 bytes and has 24576 bytes"
     }),
     ("NaN", |bytes| {
         let local = find(bytes, b"PK\x03\x04");
@@ -105,18 +111,54 @@ const DAMAGES: &[(&str, Damage)] = &[
 #[test]
 fn every_damage_is_told() {
     let _alone = one_at_a_time();
-    let whole = std::fs::read(fixtures().join("pytorch/llama.bin")).expect("the fixture");
+    let damages = DAMAGES.iter().chain(OF_LLAMA);
+    let failed = untold("llama", ["pytorch/llama.bin", "pytorch_model.bin"], damages);
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// The same of a file that TransformerLens' people publish, and what asks to be run.
+#[test]
+fn every_damage_of_a_hooked_transformers_file_is_told() {
+    let _alone = one_at_a_time();
+    let runs: (&str, Damage) = ("a pickle that asks to be run", |bytes| {
+        *bytes = std::fs::read(fixtures().join("pytorch/print.pt")).expect("the fixture");
+        "asks for __builtin__.print to be run"
+    });
+    let damages = DAMAGES.iter().chain([&runs]);
+    let failed = untold(
+        "transformer_lens-attention",
+        ["pytorch/hooked.pth", "model_final.pth"],
+        damages,
+    );
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// What is not told as it should be of damages to a fixture that stands for a family's weights under a name.
+fn untold<'a>(
+    family: &str,
+    [fixture, name]: [&str; 2],
+    damages: impl Iterator<Item = &'a (&'static str, Damage)>,
+) -> Vec<String> {
+    let whole = std::fs::read(fixtures().join(fixture)).expect("the fixture");
     // Once for what libtorch sets up.
-    open(&Folder::copy("llama")).expect("undamaged");
+    open(&Folder::copy(family)).expect("undamaged");
     let mut failed = Vec::new();
-    for (name, damage) in DAMAGES {
-        let folder = Folder::copy("llama");
+    for (damage_name, damage) in damages {
+        let folder = Folder::copy(family);
         folder.remove("model.safetensors");
         let mut bytes = whole.clone();
         let expected = damage(&mut bytes);
-        folder.write("pytorch_model.bin", bytes);
-        let fault = fault(&["pytorch_model.bin", expected], MOST, || open(&folder).map(drop));
-        failed.extend(fault.map(|what| format!("{name}: {what}")));
+        folder.write(name, bytes);
+        // A file of another name is asked for by its path.
+        let path = match name {
+            "pytorch_model.bin" => folder.path().to_owned(),
+            name => folder.path().join(name),
+        };
+        let path = path.display().to_string();
+        let fault = fault(&[name, expected], MOST, || {
+            load(&path, &Default::default(), &mut unwatched).map(drop)
+        });
+        failed.extend(fault.map(|what| format!("{damage_name}: {what}")));
     }
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    failed
 }

@@ -64,6 +64,14 @@ def t5_names(tensors):
     return tensors | {"encoder.embed_tokens.weight": shared, "decoder.embed_tokens.weight": shared}
 
 
+def with_masks(tensors):
+    """As TransformerLens' state_dict has them: what attention masks with stands beside the weights."""
+    n_ctx = len(tensors["pos_embed.W_pos"])
+    layers = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
+    mask = {f"blocks.{layer}.attn.mask": torch.ones(n_ctx, n_ctx, dtype=torch.bool).tril() for layer in layers}
+    return tensors | mask | {f"blocks.{layer}.attn.IGNORE": torch.tensor(-torch.inf) for layer in layers}
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
@@ -88,6 +96,7 @@ def main():
         },
     )
     torch.save(transposed, OUT / "llama.bin")
+    torch.save(family("transformer_lens-attention", with_masks), OUT / "hooked.pth")
     # Two shards, as transformers wrote them before its version 5.
     llama = list(family("llama").items())
     parts = {
