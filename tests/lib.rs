@@ -48,7 +48,7 @@ pub fn of_all_layers(records: &Records, place: Place, text: usize) -> Option<Arr
             let of_layer = |&layer: &usize| records.array(place, Some(layer), text).expect("recorded");
             let layers: Vec<ArrayD<f32>> = layers.iter().map(of_layer).collect();
             let layers: Vec<_> = layers.iter().map(ArrayD::view).collect();
-            Some(ndarray::stack(Axis(0), &layers).expect("equally wide"))
+            ndarray::stack(Axis(0), &layers).ok()
         }
         found => Some(found.expect("recorded")),
     }

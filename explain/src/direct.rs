@@ -244,6 +244,7 @@ impl<'a> Way<'a> {
         let (from_norms, after_sum) = (block.residual.from_norms, block.residual.after_sum);
         let place = (Kind::Double, block.place().1);
         (self.direction, self.bias) = (bring(&self.direction, place), bring(&self.bias, place));
+        self.direction = block.scaled(self.direction.shallow_clone());
         let pre = self.saved(Site::ResidualBefore, layer);
         let attended = self.saved(Site::AttentionOutput, layer);
         let looked = self.rows.get(Site::CrossOutput, layer).map(row);

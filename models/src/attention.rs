@@ -19,7 +19,7 @@ pub mod view;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::config::{Config, Disentangled, Positions};
+use crate::config::{Config, Disentangled, Positions, QkNorm};
 use crate::error::Result;
 use crate::fused;
 use crate::host::{self, bring, wide};
@@ -41,6 +41,7 @@ pub struct Attention {
     pub projections: Projections,
     pub query_norm: Option<HeadNorm>,
     pub key_norm: Option<HeadNorm>,
+    pub value_norm: Option<HeadNorm>,
     pub output: Linear,
     pub n_heads: i64,
     pub n_kv_heads: i64,
@@ -86,25 +87,24 @@ impl Attention {
     /// A layer's attention to its own positions, or to another stack's: `part` is its name.
     pub fn load(config: &Config, layer: usize, part: &str, weights: &mut Weights) -> Result<Self> {
         let attention = &config.attention;
-        let head_dim = config.head_dim;
+        let heads = config.heads(layer);
         let name = config.name_in_layer(layer, part);
-        let projections = Projections::load(config, &name, weights)?;
-        let mixed = config.n_heads * config.value_dim;
+        let projections = Projections::load(config, heads, &name, weights)?;
+        let mixed = config.n_heads * heads.value_dim;
         let output = format!("{name}.output");
         let output = Linear::load(weights, &output, mixed, config.hidden_size, attention.output_bias)?;
-        let mut norm = |part: &str, heads| {
-            HeadNorm::load(
-                weights,
-                &format!("{name}.{part}"),
-                heads,
-                head_dim,
-                attention.qk_norm,
-                config.norm,
-            )
+        let mut norm = |part: &str, n_heads, place, norm| {
+            let name = format!("{name}.{part}");
+            HeadNorm::load(weights, &name, [n_heads, heads.head_dim], place, norm)
         };
-        let (query_norm, key_norm) = (
-            norm("query_norm", config.n_heads)?,
-            norm("key_norm", config.n_kv_heads)?,
+        let of_values = match attention.value_norm {
+            true => QkNorm::Head,
+            false => QkNorm::None,
+        };
+        let (query_norm, key_norm, value_norm) = (
+            norm("query_norm", config.n_heads, attention.qk_norm, config.norm)?,
+            norm("key_norm", heads.n_kv_heads, attention.qk_norm, config.norm)?,
+            norm("value_norm", heads.n_kv_heads, of_values, config.bare_norm())?,
         );
         let sinks = match attention.sinks {
             true => Some(weights.take(&format!("{name}.sinks"), &[config.n_heads])?),
@@ -122,11 +122,12 @@ impl Attention {
             projections,
             query_norm,
             key_norm,
+            value_norm,
             output,
             n_heads: config.n_heads as i64,
-            n_kv_heads: config.n_kv_heads as i64,
-            head_dim: head_dim as i64,
-            value_dim: config.value_dim as i64,
+            n_kv_heads: heads.n_kv_heads as i64,
+            head_dim: heads.head_dim as i64,
+            value_dim: heads.value_dim as i64,
             scale: attention.scales[layer],
             soft_cap: attention.soft_cap,
             clip: attention.clip,

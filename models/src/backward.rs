@@ -168,6 +168,7 @@ impl Layer<'_> {
     /// From the cotangent of the layer's output at the queries to that of its input at all positions.
     fn backward(&self, cotangent: &Tensor) -> Tensor {
         let block = self.block;
+        let cotangent = &block.scaled(cotangent.shallow_clone());
         let pre = self.saved(Site::ResidualBefore).narrow(1, 0, self.n_positions);
         if let Some(norm) = block.only_norm() {
             let branch = match block.mixer {
@@ -317,11 +318,13 @@ impl Layer<'_> {
     /// Experts are left to autograd: which of them a token goes through differs from token to token.
     fn experts(&self, cotangent: &Tensor) -> Tensor {
         let block = self.block;
+        let before = || self.at_queries(Site::ResidualBefore);
         let x = match (&block.mlp_norm, block.residual.parallel) {
+            _ if block.only_norm().is_some() => apply(&block.mlp_norm, &before()),
             (Some(norm), false) => norm.forward(&self.at_queries(Site::ResidualMid)),
-            (Some(norm), true) => norm.forward(&self.at_queries(Site::ResidualBefore)),
+            (Some(norm), true) => norm.forward(&before()),
             (None, false) => self.at_queries(Site::ResidualMid),
-            (None, true) => apply(&block.attention_norm, &self.at_queries(Site::ResidualBefore)),
+            (None, true) => apply(&block.attention_norm, &before()),
         };
         let output = || block.mlp.forward(&x, self.layer, &mut NoTap);
         let cotangent = self.branch(&block.mlp_post_norm, cotangent, output);

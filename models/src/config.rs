@@ -6,6 +6,7 @@ mod mamba;
 mod mixer;
 mod mlp;
 mod special;
+mod widths;
 
 use crate::rope::Rope;
 
@@ -16,6 +17,7 @@ pub use mixer::{CHUNK, Carried, Convolution, DeltaNet, Kept, Mixer, ShortConvolu
 pub use mlp::{
     Activation, ExpertGroups, ExpertStorage, Experts, GroupRating, Mlp, Rating, SharedExpert, Xielu,
 };
+pub use widths::HeadSizes;
 
 /// Everything a [`Stack`](crate::stack::Stack) and its head have to know, whatever the family.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Config {
     pub head_dim: usize,
     /// Numbers of each head's value; `head_dim` in most models.
     pub value_dim: usize,
+    /// By layer, where they differ; see [`Config::heads`].
+    pub heads: Vec<HeadSizes>,
     /// Neurons of each MLP; of each expert, where there are experts.
     pub intermediate_size: usize,
     pub activation: Activation,
@@ -63,11 +67,6 @@ impl Config {
     /// Longer texts than [`Self::context_length`] are then read, though not what the model was trained on.
     pub fn length_limit(&self) -> Option<usize> {
         self.positions.are_counted().then_some(self.context_length)
-    }
-
-    /// Numbers of a key and its value, of one head.
-    pub fn numbers_by_head(&self) -> usize {
-        self.head_dim + self.value_dim
     }
 
     /// The canonical name of a part of a layer. Layers may repeat the weights of others.
@@ -211,6 +210,15 @@ pub enum NormKind {
     Plain,
     /// Root mean square (1910.07467); `from_one` when the weights are stored less 1.
     Rms { from_one: bool },
+    /// The same without weights.
+    BareRms,
+}
+
+impl NormKind {
+    /// Whether nothing is subtracted.
+    pub fn is_rms(self) -> bool {
+        matches!(self, Self::Rms { .. } | Self::BareRms)
+    }
 }
 
 /// Where norms stand around a layer's two branches, attention and MLP, and how these are joined.
@@ -232,6 +240,8 @@ pub struct Residual {
     pub from_norms: bool,
     /// Factor on each branch.
     pub scale: f64,
+    /// Each layer's output is multiplied with a number of its own.
+    pub scaled_layers: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,6 +262,7 @@ impl Residual {
         final_norm: true,
         from_norms: false,
         scale: 1.0,
+        scaled_layers: false,
     };
     /// x + attention(n) + mlp(n) with n = norm(x).
     pub const PARALLEL: Self = Self {
@@ -279,6 +290,8 @@ pub struct AttentionConfig {
     pub qkv_bias: bool,
     pub output_bias: bool,
     pub qk_norm: QkNorm,
+    /// Each head's value is divided by its root mean square.
+    pub value_norm: bool,
     /// Queries, keys and values are cut off at this number, either way.
     pub clip: Option<f64>,
     /// Each head has a score of its own for seeing nothing (2309.17453): rows of patterns sum to less than 1.

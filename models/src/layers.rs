@@ -62,6 +62,15 @@ impl Linear {
         }
     }
 
+    /// Another hold on the same.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        Self {
+            weight: self.weight.shallow_clone(),
+            bias: self.bias.as_ref().map(Tensor::shallow_clone),
+            low_rank: self.low_rank.clone(),
+        }
+    }
+
     /// What its weight computes with, and where.
     pub fn place(&self) -> (Kind, Device) {
         self.weight.place()
@@ -157,7 +166,7 @@ impl Norm {
             }
             NormKind::Layer { bias: true } => (part("weight")?, part("bias")?),
             NormKind::Layer { bias: false } | NormKind::Rms { .. } => (part("weight")?, None),
-            NormKind::Plain => (None, None),
+            NormKind::Plain | NormKind::BareRms => (None, None),
         };
         Ok(Self {
             kind: config.kind,
@@ -185,6 +194,7 @@ impl Norm {
     pub fn forward_by(&self, x: &Tensor, rule: Rule) -> Tensor {
         match (self.kind, rule) {
             (NormKind::Rms { from_one }, _) => self.root_mean_square(x, from_one, rule),
+            (NormKind::BareRms, _) => self.root_mean_square(x, false, rule),
             (_, Rule::Gradient) => self.layer_norm(x),
             _ => {
                 let centered = x - x.mean_dim(-1, true, None::<Kind>);
@@ -248,18 +258,18 @@ impl Norm {
     /// Its linear part: `x` centred where the norm does that, times the weight. Neither deviation nor bias, so that
     /// sums of vectors are sums of what becomes of them.
     pub fn linear(&self, x: &Tensor) -> Tensor {
-        match self.kind {
-            NormKind::Rms { .. } => self.weighted(x),
-            _ => self.weighted(&(x - x.mean_dim(-1, true, None::<Kind>))),
+        match self.kind.is_rms() {
+            true => self.weighted(x),
+            false => self.weighted(&(x - x.mean_dim(-1, true, None::<Kind>))),
         }
     }
 
     /// What becomes of a part of what is normed, over the deviation of the `whole`: parts that sum to the whole sum to what
     /// becomes of it, but for the bias.
     pub fn share(&self, whole: &Tensor, part: &Tensor) -> Tensor {
-        let centered = match self.kind {
-            NormKind::Rms { .. } => whole.shallow_clone(),
-            _ => whole - whole.mean_dim(-1, true, None::<Kind>),
+        let centered = match self.kind.is_rms() {
+            true => whole.shallow_clone(),
+            false => whole - whole.mean_dim(-1, true, None::<Kind>),
         };
         self.linear(part) * self.inverse_root(&centered)
     }
@@ -286,7 +296,7 @@ impl Norm {
 
     /// The same by a rule: the frozen one holds σ.
     pub fn backward_by(&self, x: &Tensor, cotangent: &Tensor, rule: Rule) -> Tensor {
-        let is_rms = matches!(self.kind, NormKind::Rms { .. });
+        let is_rms = self.kind.is_rms();
         let g = self.weighted(cotangent);
         let mean = |x: &Tensor| x.mean_dim(-1, true, None::<Kind>);
         let centered = if is_rms { x.shallow_clone() } else { x - mean(x) };

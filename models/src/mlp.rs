@@ -1,8 +1,10 @@
 //! The second half of a layer: neurons.
 //!
 //! - [`Mlp`], [`Gated`]
-//! - [`Experts`]: several, of which a router chooses a few
+//! - [`Experts`]: several, of which a router chooses a few; `expert` is one of them, `ends` what stands between them and the stream
 
+mod ends;
+mod expert;
 mod experts;
 mod router;
 
@@ -69,7 +71,10 @@ impl Mlp {
             }
             MlpConfig::Experts(experts) if !experts.layers[layer] => {
                 let inner = experts.dense_size;
-                Shape::Gated(Gated::load(weights, &name, hidden, inner, false, false)?)
+                match experts.gated {
+                    true => Shape::Gated(Gated::load(weights, &name, hidden, inner, false, false)?),
+                    false => Shape::plain(weights, &name, [hidden, inner], false, None)?,
+                }
             }
             MlpConfig::Experts(experts) => {
                 Shape::Experts(Box::new(Experts::load(config, experts, &name, weights)?))
@@ -86,7 +91,7 @@ impl Mlp {
     pub fn place(&self) -> Option<(Kind, Device)> {
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => Some(down.place()),
-            Shape::Experts(experts) => experts.each().next().map(|expert| expert.down.place()),
+            Shape::Experts(experts) => experts.each().next().map(|expert| expert.down().place()),
             Shape::Nothing => None,
         }
     }
@@ -117,30 +122,34 @@ impl Mlp {
     /// How much of each neuron's activation goes along `direction`, `[hidden]`, in what the MLP makes of one token's
     /// `x`, `[hidden]`: `[neuron]`, as [`Site::MlpInner`] has them.
     pub fn neurons_along(&self, x: &Tensor, direction: &Tensor) -> Tensor {
-        let along = |down: &Linear| down.along(direction);
         match &self.shape {
             Shape::Nothing => direction.narrow(0, 0, 0),
-            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => along(down),
-            Shape::Experts(experts) => {
-                let weights = experts.weights(&x.unsqueeze(0)).squeeze_dim(0); // [expert]
-                let each = experts.each().enumerate();
-                let each: Vec<Tensor> = each
-                    .map(|(index, expert)| along(&expert.down) * weights.get(index as i64))
-                    .collect();
-                Tensor::cat(&each, 0)
-            }
+            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.along(direction),
+            Shape::Experts(experts) => experts.along(x, direction),
         }
     }
 
     /// What each of some neurons adds to the MLP's output by 1 of activation, `[neuron, hidden]`: rows of its second
-    /// projection. Neurons are numbered as [`Site::MlpInner`] has them; of experts without the router's weight.
+    /// projection. Neurons are numbered as [`Site::MlpInner`] has them; of experts without the router's weight, and behind the linear
+    /// part of a norm on what they write.
+    ///
+    /// # Panics
+    /// In a layer without neurons: a mistake of the caller's, as a neuron beyond the last is.
     pub fn neuron_writes(&self, neurons: &[usize]) -> Tensor {
         let write = |&neuron: &usize| {
-            let (down, at) = self.down_of(neuron);
-            let (kind, device) = down.place();
-            let one = Tensor::zeros([1, down.inputs()], (kind, device));
-            let one = one.index_fill(1, &host::index(&[at as i64], device), 1.0);
-            down.linear(&one)
+            let of = |down: &Linear, at: usize| {
+                let (kind, device) = down.place();
+                let one = Tensor::zeros([1, down.inputs()], (kind, device));
+                down.linear(&one.index_fill(1, &host::index(&[at as i64], device), 1.0))
+            };
+            match &self.shape {
+                Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => of(down, neuron),
+                Shape::Experts(experts) => {
+                    let (index, expert, at) = experts.of_neuron(neuron);
+                    experts.written(index, &of(expert.down(), at))
+                }
+                Shape::Nothing => panic!("a layer without neurons"),
+            }
         };
         Tensor::cat(&neurons.iter().map(write).collect::<Vec<_>>(), 0)
     }
@@ -155,8 +164,10 @@ impl Mlp {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.linear(by),
             Shape::Experts(experts) => {
                 let parts = by.split_with_sizes(experts.sizes(), -1);
-                let each = experts.each().zip(&parts);
-                let each: Vec<Tensor> = each.map(|(expert, part)| expert.down.linear(part)).collect();
+                let each = experts.each().zip(&parts).enumerate();
+                let each: Vec<Tensor> = each
+                    .map(|(index, (expert, part))| experts.written(index, &expert.down().linear(part)))
+                    .collect();
                 Tensor::stack(&each, 0).sum_dim_intlist(0, false, None::<Kind>)
             }
         }
@@ -168,15 +179,6 @@ impl Mlp {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.inputs() as usize,
             Shape::Experts(experts) => experts.sizes().iter().sum::<i64>() as usize,
             Shape::Nothing => 0,
-        }
-    }
-
-    /// The projection that a neuron goes through, and the neuron's number there.
-    fn down_of(&self, neuron: usize) -> (&Linear, usize) {
-        match &self.shape {
-            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => (down, neuron),
-            Shape::Experts(experts) => experts.down_of(neuron),
-            Shape::Nothing => panic!("a layer without neurons"),
         }
     }
 

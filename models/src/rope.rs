@@ -1,5 +1,7 @@
 //! Rotary positions (2104.09864) with the scalings in use for contexts longer than those of training.
 
+mod scaling;
+
 use std::f64::consts::PI;
 
 use tch::{Device, Kind, Tensor};
@@ -8,6 +10,8 @@ use crate::config::ConfigFile;
 use crate::error::Result;
 use crate::fused;
 use crate::host::Constants;
+
+pub(crate) use scaling::yarn_scale;
 
 /// How queries and keys are turned.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +40,11 @@ pub enum Pairs {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scaling {
     Default,
+    /// As if all of a head turned, of which so many pairs do: the others' frequency is 0. All slower by a factor.
+    Proportional {
+        n_pairs: usize,
+        factor: f64,
+    },
     /// All slower (2306.15595).
     Linear {
         factor: f64,
@@ -70,6 +79,8 @@ pub enum Scaling {
     },
 }
 
+const PROPORTIONAL: &str = "proportional";
+
 impl Rope {
     /// Reads `rope_parameters`, or `rope_scaling` and `rope_theta` of older files; `section` is a name in
     /// `rope_parameters` for models with several turns.
@@ -93,7 +104,12 @@ impl Rope {
             "partial_rotary_factor",
             file.positive_or("partial_rotary_factor", defaults.part)?,
         )?;
-        let dim = (head_dim as f64 * part) as usize;
+        let turned = (head_dim as f64 * part) as usize;
+        // Those that stay are part of a proportional turn.
+        let dim = match parameters.is_text("rope_type") && parameters.text("rope_type")? == PROPORTIONAL {
+            true if turned <= head_dim => head_dim,
+            _ => turned,
+        };
         if dim < 2 || !dim.is_multiple_of(2) || dim > head_dim {
             let reason =
                 format!("{dim} of {head_dim} dimensions of a head would turn: expected an even part");
@@ -105,7 +121,7 @@ impl Rope {
             start: 0,
             theta,
             pairs: Pairs::Halves,
-            scaling: Scaling::read(file, parameters, dim, context_length)?,
+            scaling: Scaling::read(file, parameters, [dim, turned], context_length)?,
             context_length,
         })
     }
@@ -147,6 +163,13 @@ impl Rope {
         };
         match &self.scaling {
             Scaling::Default => (plain(self.theta), 1.0),
+            Scaling::Proportional { n_pairs, factor } => {
+                let turned = |(pair, f): (usize, f32)| if pair < *n_pairs { f / *factor as f32 } else { 0.0 };
+                (
+                    plain(self.theta).into_iter().enumerate().map(turned).collect(),
+                    1.0,
+                )
+            }
             Scaling::Linear { factor } => {
                 let slower = plain(self.theta).into_iter().map(|f| f / *factor as f32);
                 (slower.collect(), 1.0)
@@ -336,104 +359,5 @@ impl Default for Defaults {
             theta: 10_000.0,
             part: 1.0,
         }
-    }
-}
-
-impl Scaling {
-    fn read(file: &ConfigFile, parameters: &ConfigFile, dim: usize, context_length: usize) -> Result<Self> {
-        let key = if parameters.is_set("rope_type") {
-            "rope_type"
-        } else {
-            "type"
-        };
-        let name = if parameters.is_set(key) {
-            parameters.text(key)?
-        } else {
-            "default"
-        };
-        let factor = || parameters.positive_or("factor", 1.0);
-        // Some files have it beside the scaling, and the class then prefers it.
-        let beside = file.positive_or("original_max_position_embeddings", context_length as f64)?;
-        let original = if file.is_set("original_max_position_embeddings") {
-            beside
-        } else {
-            parameters.positive_or("original_max_position_embeddings", beside)?
-        };
-        Ok(match name {
-            "default" | "mrope" => Self::Default,
-            "linear" => Self::Linear { factor: factor()? },
-            "dynamic" => Self::Dynamic { factor: factor()? },
-            "llama3" => Self::Llama3 {
-                factor: factor()?,
-                low: parameters.positive_or("low_freq_factor", 1.0)?,
-                high: parameters.positive_or("high_freq_factor", 4.0)?,
-                original,
-            },
-            "yarn" => {
-                let factor = parameters.positive_or("factor", context_length as f64 / original)?;
-                Self::Yarn {
-                    factor,
-                    original,
-                    beta_fast: parameters.positive_or("beta_fast", 32.0)?,
-                    beta_slow: parameters.positive_or("beta_slow", 1.0)?,
-                    truncate: parameters.flag_or("truncate", true)?,
-                    attention_factor: yarn_attention(parameters, factor)?,
-                }
-            }
-            "longrope" | "su" => {
-                let factor = parameters.positive_or("factor", context_length as f64 / original)?;
-                let of_factor = if factor <= 1.0 {
-                    1.0
-                } else {
-                    (1.0 + factor.ln() / original.ln()).sqrt()
-                };
-                let list = |key: &str| {
-                    let list = parameters.numbers(key)?;
-                    match list.len() == dim / 2 && list.iter().all(|&f| f > 0.0) {
-                        true => Ok(list),
-                        false => {
-                            Err(parameters.refuse(key, &format!("expected {} numbers above 0", dim / 2)))
-                        }
-                    }
-                };
-                let attention_factor = parameters.positive_or("attention_factor", of_factor)?;
-                Self::LongRope {
-                    short: list("short_factor")?,
-                    long: list("long_factor")?,
-                    original,
-                    attention_factors: [
-                        parameters.positive_or("short_mscale", attention_factor)?,
-                        parameters.positive_or("long_mscale", attention_factor)?,
-                    ],
-                }
-            }
-            _ => {
-                let known = "expected default, linear, dynamic, llama3, yarn or longrope";
-                return Err(parameters.refuse(key, known));
-            }
-        })
-    }
-}
-
-/// YaRN's factor on cosines and sines, equation 22, as transformers reads it.
-fn yarn_attention(parameters: &ConfigFile, factor: f64) -> Result<f64> {
-    let of = |scale: f64| yarn_scale(factor, scale);
-    let (one, all) = (
-        parameters.number_or("mscale", 0.0)?,
-        parameters.number_or("mscale_all_dim", 0.0)?,
-    );
-    let inferred = if one != 0.0 && all != 0.0 {
-        of(one) / of(all)
-    } else {
-        of(1.0)
-    };
-    parameters.positive_or("attention_factor", inferred)
-}
-
-/// YaRN's equation 22, with a factor of a model's own.
-pub(crate) fn yarn_scale(factor: f64, scale: f64) -> f64 {
-    match factor <= 1.0 {
-        true => 1.0,
-        false => 0.1 * scale * factor.ln() + 1.0,
     }
 }

@@ -145,9 +145,11 @@ impl Place {
             "channel" => config.most_of_mixers(|mixer| mixer.channels(config)),
             "layer" => config.n_layers,
             "head" => config.n_heads,
-            "key_head" => config.n_kv_heads,
-            "head_dim" if matches!(self.site, Site::Values | Site::HeadOutputs) => config.value_dim,
-            "head_dim" => config.head_dim,
+            "key_head" => config.most(|heads| heads.n_kv_heads),
+            "head_dim" if matches!(self.site, Site::Values | Site::HeadOutputs) => {
+                config.most(|heads| heads.value_dim)
+            }
+            "head_dim" => config.most(|heads| heads.head_dim),
             "hidden" => config.hidden_size,
             "neuron" => neurons(config),
             "expert" => match &config.mlp {

@@ -117,7 +117,15 @@ fn settings_of_delta_nets_are_read_as_transformers_does() {
 /// Part by part, position by position, and in pieces behind a cache.
 #[test]
 fn states_are_the_same_however_a_text_is_read() {
-    for name in ["qwen3_next", "mamba", "falcon_mamba", "mamba2", "nemotron_h"] {
+    for name in [
+        "qwen3_next",
+        "mamba",
+        "falcon_mamba",
+        "mamba2",
+        "nemotron_h",
+        "nemotron_h-experts",
+        "gemma4-experts",
+    ] {
         same_however_read(name);
     }
 }
@@ -200,18 +208,18 @@ fn settings_of_state_spaces_are_read_as_transformers_does() {
         ("mamba", json!({"conv_kernel": 2000}), "up to 1024"),
         (
             "nemotron_h",
-            json!({"hybrid_override_pattern": "ME"}),
-            "experts without gates",
+            json!({"hybrid_override_pattern": "ME", "mlp_bias": true}),
+            "without biases are read alone",
         ),
         (
             "nemotron_h",
             json!({"hybrid_override_pattern": "M?"}),
-            "expected M, * or -",
+            "expected M, *, - or E",
         ),
         (
             "nemotron_h",
             json!({"layers_block_type": ["conv"]}),
-            "full_attention or mlp",
+            "full_attention, mlp or moe",
         ),
     ] {
         let error = of(model_type, changes).unwrap_err().to_string();

@@ -50,6 +50,14 @@ LATENT = SMALL | FEW | dict(
     num_key_value_heads=4, kv_lora_rank=8, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5, moe_intermediate_size=8,
     first_k_dense_replace=1, rms_norm_eps=1e-3, tie_word_embeddings=True,
 )
+GEMMA4 = TIED | dict(
+    num_hidden_layers=3, layer_types=["full_attention", "sliding_attention", "full_attention"], head_dim=6,
+    global_head_dim=10, intermediate_size=12, sliding_window=5, hidden_size_per_layer_input=0,
+    final_logit_softcapping=3.0, rope_parameters={
+        "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.5, "rope_theta": 100.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 20.0},
+    },
+)
 YARN = {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 10}
 LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -282,6 +290,17 @@ CASES = {
         layers_block_type=["linear_attention", "mlp", "full_attention", "linear_attention"], ssm_state_size=3,
         mamba_num_heads=4, mamba_head_dim=4, n_groups=2, chunk_size=8, conv_kernel=3, time_step_min=1e-9, mlp_bias=True,
     )),
+    "nemotron_h-experts": ("nemotron_h", NARROW | FEW | dict(
+        layers_block_type=["moe", "full_attention", "mlp", "moe"], n_routed_experts=6, n_group=3, topk_group=2,
+        moe_intermediate_size=8, moe_shared_expert_intermediate_size=6, moe_latent_size=4, routed_scaling_factor=1.7,
+        ssm_state_size=3, mamba_num_heads=4, mamba_head_dim=4, n_groups=2, time_step_min=1e-9,
+    )),
+    "gemma4": ("gemma4_text", GEMMA4 | dict(attention_k_eq_v=True, num_global_key_value_heads=1)),
+    "gemma4-experts": ("gemma4_text", GEMMA4 | FEW | dict(
+        attention_k_eq_v=True, num_hidden_layers=2, layer_types=["sliding_attention", "full_attention"],
+        enable_moe_block=True, num_experts=4, top_k_experts=2, moe_intermediate_size=8,
+    )),
+    "gemma4_text": ("gemma4_text", GEMMA4 | dict(attention_bias=True, final_logit_softcapping=None)),
     "internlm2": ("llama", GQA | dict(attention_bias=True)),
     "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
     "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
@@ -390,7 +409,9 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
             noise = torch.randn(parameter.shape, generator=generator)
             is_norm = "norm" in name or ".ln_" in name or name.startswith(("transformer.ln_",))
             is_scale = is_norm and name.endswith("weight") and parameter.dim() == 1
-            from_zero = config.model_type.startswith(("gemma", "vaultgemma", "nemotron", "qwen3_next", "qwen3_5", "t5gemma"))
+            is_scale = is_scale or name.endswith("router.scale")
+            families = ("gemma", "vaultgemma", "nemotron", "qwen3_next", "qwen3_5", "t5gemma")
+            from_zero = config.model_type.startswith(families) and not config.model_type.startswith("gemma4")
             parameter.copy_(0.3 * noise + (1.0 if is_scale and not from_zero else 0.0))
             if is_scale or parameter.dim() < 2:
                 continue
@@ -398,12 +419,16 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
         for name, buffer in model.named_buffers():
             if name.endswith("e_score_correction_bias"):
                 buffer.copy_(0.3 * torch.randn(buffer.shape, generator=generator))
+            if name.endswith("layer_scalar"):
+                buffer.copy_(1.0 + 0.3 * torch.randn(buffer.shape, generator=generator))
     model.tie_weights()
     return model
 
 
 def down_projections(model):
     found = []
+    if getattr(model.config, "enable_moe_block", False):  # the neurons of experts stand beside these
+        return found
     for name, module in model.named_modules():
         is_mlp = any(part in name for part in (".mlp.", ".fc2", ".ffn", ".feed_forward.")) and "expert" not in name
         is_bert = name.endswith(".output.dense") and "attention" not in name
@@ -511,18 +536,21 @@ def as_part(folder):
     """The text model within one that also sees, as the hub has it: experts of a layer are one tensor there."""
     config = json.loads((folder / "config.json").read_text())
     text_type = config["model_type"]
+    of = "Gemma4" if text_type.startswith("gemma4") else "Qwen3_5"
     whole = dict(
-        model_type=text_type.removesuffix("_text"), architectures=["Qwen3_5ForConditionalGeneration"], text_config=config,
+        model_type=text_type.removesuffix("_text"), architectures=[f"{of}ForConditionalGeneration"], text_config=config,
         tie_word_embeddings=config["tie_word_embeddings"], image_token_id=3, vision_config=dict(depth=1),
     )
     write_json(folder / "config.json", whole)
-    stored, experts = {"model.visual.patch_embed.proj.bias": np.zeros(2, dtype=np.float32)}, {}
+    seeing = "model.vision_tower.bias" if of == "Gemma4" else "model.visual.patch_embed.proj.bias"
+    stored, experts = {seeing: np.zeros(2, dtype=np.float32)}, {}
     for name, weight in load_file(folder / "model.safetensors").items():
         name = name.replace("model.", "model.language_model.", 1)
-        if ".experts." not in name:
+        of_expert = re.match(r"(.*\.experts)\.(\d+)\.(\w+)_proj", name)
+        if of_expert is None:
             stored[name] = weight
             continue
-        layer, number, part = re.match(r"(.*\.experts)\.(\d+)\.(\w+)_proj", name).groups()
+        layer, number, part = of_expert.groups()
         experts.setdefault(layer, {}).setdefault(int(number), {})[part] = weight
     for layer, each in experts.items():
         rows = [each[number] for number in sorted(each)]
@@ -532,7 +560,10 @@ def as_part(folder):
 
 
 # Files that other libraries' code has, of models that transformers knows by other names.
-FOREIGN = {"exaone": as_exaone, "minicpm": as_minicpm, "internlm2": as_internlm2, "qwen3_5": as_part, "qwen3_5_moe": as_part}
+FOREIGN = {
+    "exaone": as_exaone, "minicpm": as_minicpm, "internlm2": as_internlm2,
+    **dict.fromkeys(["qwen3_5", "qwen3_5_moe", "gemma4", "gemma4-experts"], as_part),
+}
 
 
 def generate(model, ids):

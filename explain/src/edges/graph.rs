@@ -46,6 +46,9 @@ impl Graph {
         if config.residual.after_sum || config.residual.from_norms {
             return no("its norms stand on the stream, which is no sum of what its parts write");
         }
+        if config.residual.scaled_layers {
+            return no("each layer multiplies the stream, which is no sum of what its parts write");
+        }
         ensure_attention(model, "a graph of edges")?;
         if model.stack().is_edited() {
             return Err(ecco_models::Error::Edited { what: "these edges" }.into());

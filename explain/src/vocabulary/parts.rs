@@ -13,7 +13,7 @@
 use ecco_interpreter::named;
 use ecco_models::Model;
 use ecco_models::attention::{Attention, Projections};
-use ecco_models::config::{NormKind, Positions, PreNorm};
+use ecco_models::config::{Positions, PreNorm};
 use ecco_models::decoder::Decoder;
 use ecco_models::guard::guard;
 use ecco_models::host::bring;
@@ -212,7 +212,7 @@ fn is_centred(decoder: &Decoder) -> bool {
     let residual = &config.residual;
     let is_read_behind_norms =
         residual.before != PreNorm::None && !residual.bare_start && stack.final_norm.is_some();
-    is_read_behind_norms && !config.embedding.norm && !matches!(config.norm.kind, NormKind::Rms { .. })
+    is_read_behind_norms && !config.embedding.norm && !config.norm.kind.is_rms()
 }
 
 fn centred(x: Tensor, axis: i64) -> Tensor {

@@ -31,7 +31,7 @@ impl Attention {
         let (n_heads, norm) = match part {
             Part::Query => (self.n_heads, self.query_norm.as_ref()),
             Part::Key => (self.n_kv_heads, self.key_norm.as_ref()),
-            Part::Value => (self.n_kv_heads, None),
+            Part::Value => (self.n_kv_heads, self.value_norm.as_ref()),
             Part::Gate => (self.n_heads, None),
         };
         let stream = |head: i64| streams.select(1, head.min(streams.size()[1] - 1));

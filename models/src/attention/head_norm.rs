@@ -1,4 +1,4 @@
-//! Norms on queries and keys.
+//! Norms on queries, keys and values.
 
 use tch::Tensor;
 
@@ -22,8 +22,7 @@ impl HeadNorm {
     pub(super) fn load(
         weights: &mut Weights,
         name: &str,
-        n_heads: usize,
-        head_dim: usize,
+        [n_heads, head_dim]: [usize; 2],
         place: QkNorm,
         config: NormConfig,
     ) -> Result<Option<Self>> {

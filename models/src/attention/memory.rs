@@ -77,7 +77,7 @@ impl Cache {
     /// For `n` sequences.
     pub fn of_several(n: usize, config: &Config, capacity: usize, places: &[(Kind, Device)]) -> Self {
         let room = |(layer, place): (usize, &(Kind, Device))| {
-            let kept = config.mixer(layer).kept(config, capacity);
+            let kept = config.mixer(layer).kept(config, layer, capacity);
             let room = |kept: Kept| {
                 let kind = kept.kind(place.0);
                 let size = std::iter::once(n).chain(kept.size).map(|n| n as i64);

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::{Attention, HeadNorm, Latent, clip_slope, split_heads};
-use crate::config::{Config, Projection};
+use crate::config::{Config, HeadSizes, Projection};
 use crate::error::Result;
 use crate::layers::{Linear, Norm};
 use crate::rules::Rule;
@@ -29,21 +29,21 @@ pub enum Projections {
 }
 
 impl Projections {
-    pub(super) fn load(config: &Config, name: &str, weights: &mut Weights) -> Result<Self> {
+    pub(super) fn load(config: &Config, heads: HeadSizes, name: &str, weights: &mut Weights) -> Result<Self> {
         let hidden = config.hidden_size;
-        let (queries, keys) = (
-            config.n_heads * config.head_dim,
-            config.n_kv_heads * config.head_dim,
-        );
+        let (queries, keys) = (config.n_heads * heads.head_dim, heads.n_kv_heads * heads.head_dim);
         let bias = config.attention.qkv_bias;
         let mut linear =
             |part: &str, outputs| Linear::load(weights, &format!("{name}.{part}"), hidden, outputs, bias);
         Ok(match config.attention.projection {
-            Projection::Separate => Self::Separate {
-                query: linear("query", queries)?,
-                key: linear("key", keys)?,
-                value: linear("value", keys)?,
-            },
+            Projection::Separate => {
+                let (query, key) = (linear("query", queries)?, linear("key", keys)?);
+                let value = match heads.joined {
+                    true => key.shallow_clone(),
+                    false => linear("value", keys)?,
+                };
+                Self::Separate { query, key, value }
+            }
             Projection::Gated => Self::Gated {
                 query: linear("query", 2 * queries)?,
                 key: linear("key", keys)?,
@@ -87,7 +87,7 @@ impl Attention {
         (
             norm(&self.query_norm, query, self.n_heads),
             norm(&self.key_norm, key, self.n_kv_heads),
-            split_heads(&value, self.n_kv_heads),
+            norm(&self.value_norm, value, self.n_kv_heads),
         )
     }
 

@@ -6,6 +6,7 @@ use tch::{Kind, Tensor};
 
 use super::{Layer, Queries};
 use crate::attention::{Attention, HeadNorm, Projections, clip_slope, split_heads};
+use crate::layers::Norm;
 use crate::rules::{Rule, over_itself};
 use crate::stack::apply;
 use crate::tap::Site;
@@ -62,7 +63,8 @@ impl OfAttention<'_> {
             }
             None => query,
         };
-        self.projections(pre, &query, &key, &join_heads(&value))
+        let value = self.value_norm(pre, &value);
+        self.projections(pre, &query, &key, &value)
     }
 
     /// The same where patterns are held: values alone matter.
@@ -74,7 +76,7 @@ impl OfAttention<'_> {
         let pattern = group(&pattern.narrow(3, 0, self.n_positions));
         let of_value = pattern.transpose(-2, -1).matmul(&group(mixed));
         let of_value = of_value.sum_dim_intlist(2, false, None::<Kind>);
-        let value = join_heads(&self.unclip_by_value(pre, of_value));
+        let value = self.value_norm(pre, &self.unclip_by_value(pre, of_value));
         let queries = attention.n_heads * attention.head_dim;
         match &attention.projections {
             Projections::Separate { value: to_value, .. } | Projections::Gated { value: to_value, .. } => {
@@ -302,9 +304,22 @@ impl OfAttention<'_> {
         let (raw_query, raw_key) = attention.project_raw(&x);
         let raw_query = self.queries.of(&raw_query, 1);
         (
-            query_norm.backward(&raw_query, &query, attention.n_heads),
-            key_norm.backward(&raw_key, &key, attention.n_kv_heads),
+            query_norm.backward(&raw_query, &query, attention.n_heads, self.rule),
+            key_norm.backward(&raw_key, &key, attention.n_kv_heads, self.rule),
         )
+    }
+
+    /// Back through the norm on values, to `[target, position, heads · value_dim]`.
+    fn value_norm(&self, pre: &Tensor, value: &Tensor) -> Tensor {
+        let attention = self.attention;
+        match &attention.value_norm {
+            Some(norm) => {
+                let x = apply(&self.block.attention_norm, pre);
+                let (_, _, raw) = attention.project_joined(&x, &Norm::forward);
+                norm.backward(&raw, value, attention.n_kv_heads, self.rule)
+            }
+            None => join_heads(value),
+        }
     }
 
     /// Back through the projections, queries at their positions, keys and values at all.
@@ -370,10 +385,11 @@ fn join_heads(x: &Tensor) -> Tensor {
 
 impl HeadNorm {
     /// From the cotangent by head to that of the joined projection; `raw` is what was normalised.
-    fn backward(&self, raw: &Tensor, cotangent: &Tensor, n_heads: i64) -> Tensor {
+    fn backward(&self, raw: &Tensor, cotangent: &Tensor, n_heads: i64, rule: Rule) -> Tensor {
+        let back = |raw: &Tensor, cotangent: &Tensor| self.norm.backward_by(raw, cotangent, rule);
         match self.whole {
-            true => self.norm.backward(raw, &join_heads(cotangent)),
-            false => join_heads(&self.norm.backward(&split_heads(raw, n_heads), cotangent)),
+            true => back(raw, &join_heads(cotangent)),
+            false => join_heads(&back(&split_heads(raw, n_heads), cotangent)),
         }
     }
 }

@@ -79,12 +79,15 @@ impl Mixer {
     }
 
     /// What a layer keeps of each sequence of up to `capacity` positions: keys and values, or the state, which does not grow.
-    pub fn kept(self, config: &Config, capacity: usize) -> Vec<Kept> {
+    pub fn kept(self, config: &Config, layer: usize, capacity: usize) -> Vec<Kept> {
         let inputs = |width: usize| Kept::rounded(vec![width - 1, self.channels(config)]);
         match self {
-            Self::Attention => [config.head_dim, config.value_dim]
-                .map(|numbers| Kept::rounded(vec![config.n_kv_heads, capacity, numbers]))
-                .into(),
+            Self::Attention => {
+                let heads = config.heads(layer);
+                [heads.head_dim, heads.value_dim]
+                    .map(|numbers| Kept::rounded(vec![heads.n_kv_heads, capacity, numbers]))
+                    .into()
+            }
             Self::ShortConvolution(of) => vec![inputs(of.width)],
             Self::DeltaNet(of) => vec![
                 inputs(of.width),
@@ -183,7 +186,7 @@ impl Config {
             let numbers = kept.size.iter().fold(1, |all, &n| (n as u64).saturating_mul(all));
             numbers.saturating_mul(kept.kind(kind).elt_size_in_bytes() as u64)
         };
-        let kept = self.mixer(layer).kept(self, capacity).into_iter();
+        let kept = self.mixer(layer).kept(self, layer, capacity).into_iter();
         kept.map(bytes).fold(0, u64::saturating_add)
     }
 

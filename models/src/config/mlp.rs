@@ -20,8 +20,7 @@ pub enum Mlp {
     Experts(Experts),
 }
 
-/// In the named layers gated experts of which a router chooses a few (1701.06538); elsewhere one gated MLP of
-/// `dense_size` neurons.
+/// In the named layers experts of which a router chooses a few (1701.06538); elsewhere one MLP of `dense_size` neurons.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experts {
     pub n_experts: usize,
@@ -39,6 +38,11 @@ pub struct Experts {
     pub choice_bias: Option<usize>,
     pub layers: Vec<bool>,
     pub dense_size: usize,
+    /// down(act(gate x) · up x), and not down(act(up x)): all experts and the MLPs of other layers.
+    pub gated: bool,
+    /// The chosen experts read and write vectors of so many numbers, which matrices make of what the layer reads, and the stream of
+    /// their sum.
+    pub latent: Option<usize>,
     /// One more that every token goes through.
     pub shared: Option<SharedExpert>,
     pub storage: ExpertStorage,
@@ -46,6 +50,9 @@ pub struct Experts {
     pub bias: bool,
     /// up x is cut off at this number, either way, and 1 is added.
     pub up_limit: Option<f64>,
+    /// The shared expert, the chosen ones and the router have weights of their own on what they read, the first two norms on what
+    /// they write, and each expert a factor on its weight.
+    pub apart: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,10 +114,13 @@ impl Experts {
             choice_bias: None,
             layers: vec![true; n_layers],
             dense_size: 0,
+            gated: true,
+            latent: None,
             shared: None,
             storage: ExpertStorage::Each,
             bias: false,
             up_limit: None,
+            apart: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Names of places in other libraries.
 
-use crate::config::{NormConfig, NormKind};
+use crate::config::NormConfig;
 use crate::site::{Place, Site};
 
 use super::{Preparation, Spot};
@@ -81,7 +81,7 @@ fn hook(layer: &str, site: Site, before_gain: bool) -> Option<Hook> {
 /// TransformerLens's name within a layer. There the gain of a root mean square comes behind the hook, that of a layer norm
 /// before it.
 pub(super) fn within_layer(name: &str, layer: usize, norm: NormConfig) -> Option<Hook> {
-    let is_rms = matches!(norm.kind, NormKind::Rms { .. });
+    let is_rms = norm.kind.is_rms();
     match name {
         "ln1.hook_normalized" if is_rms => None,
         name => hook(
@@ -148,7 +148,7 @@ pub(super) fn of_gemma_scope(path: &str) -> (Option<Site>, Option<usize>) {
 /// Before the gain of the norm that stands before the MLP.
 pub(super) fn before_gain(norm: NormConfig) -> Preparation {
     Preparation::BeforeGain {
-        centred: !matches!(norm.kind, NormKind::Rms { .. }),
+        centred: !norm.kind.is_rms(),
         epsilon: norm.epsilon,
     }
 }
@@ -156,6 +156,7 @@ pub(super) fn before_gain(norm: NormConfig) -> Preparation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::NormKind;
 
     const LAYER: NormConfig = NormConfig {
         kind: NormKind::Layer { bias: true },

@@ -3,7 +3,8 @@
 
 use super::{Family, llama, standard};
 use crate::config::{
-    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, NormKind, Positions, QkNorm, Residual,
+    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, NormConfig, NormKind, Positions,
+    QkNorm, Residual,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -51,11 +52,7 @@ pub(super) const GEMMA3_OF_IMAGES: Family = Family {
     model_type: "gemma3",
     known_as: "Gemma 3 4B to 27B, MedGemma",
     config: of_images,
-    prefixes: &[
-        "model.language_model.",
-        "language_model.model.",
-        "language_model.",
-    ],
+    prefixes: PREFIXES,
     weights: &[SANDWICHED, standard::WEIGHTS],
     ignored: &[
         "vision_tower.",
@@ -66,7 +63,13 @@ pub(super) const GEMMA3_OF_IMAGES: Family = Family {
     ..llama::LLAMA
 };
 
-const SANDWICHED: &[(&str, &str)] = &[
+pub(super) const PREFIXES: &[&str] = &[
+    "model.language_model.",
+    "language_model.model.",
+    "language_model.",
+];
+
+pub(super) const SANDWICHED: &[(&str, &str)] = &[
     (
         "layers.*.post_attention_layernorm.weight",
         "layers.*.attention_post_norm.weight",
@@ -83,6 +86,11 @@ const SANDWICHED: &[(&str, &str)] = &[
 
 fn gemma(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let norm = standard::norm(file, NormKind::Rms { from_one: true }, "rms_norm_eps", 1e-6)?;
+    scaled(file, model_type, norm)
+}
+
+/// With embeddings that are multiplied with the root of their size.
+pub(super) fn scaled(file: &ConfigFile, model_type: &str, norm: NormConfig) -> Result<Config> {
     let config = standard::rotary(file, model_type, norm, Defaults::default())?;
     let bias = file.flag_or("attention_bias", false)?;
     // Old files name the exact function, but the models were trained with the approximation.
@@ -110,11 +118,6 @@ fn gemma(file: &ConfigFile, model_type: &str) -> Result<Config> {
 pub(super) fn gemma2(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let config = gemma(file, model_type)?;
     let scale = file.positive_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
-    let cap = |key: &str, default: Option<f64>| match (file.has(key), default) {
-        (true, _) if !file.is_set(key) => Ok(None),
-        (false, None) => Ok(None),
-        (_, default) => file.positive_or(key, default.unwrap_or(1.0)).map(Some),
-    };
     let caps = match model_type {
         "gemma2" | "vaultgemma" => (Some(50.0), Some(30.0)),
         _ => (None, None),
@@ -127,15 +130,26 @@ pub(super) fn gemma2(file: &ConfigFile, model_type: &str) -> Result<Config> {
         attention: AttentionConfig {
             scales: vec![scale; config.n_layers],
             windows: standard::windows(file, config.n_layers, Some(4096), |layer| layer % 2 == 0)?,
-            soft_cap: cap("attn_logit_softcapping", caps.0)?,
+            soft_cap: cap(file, "attn_logit_softcapping", caps.0)?,
             ..config.attention
         },
-        head: Head {
-            soft_cap: cap("final_logit_softcapping", caps.1)?,
-            ..config.head
-        },
+        head: capped(file, config.head, caps.1)?,
         ..config
     })
+}
+
+/// The head with what its logits are capped at.
+pub(super) fn capped(file: &ConfigFile, head: Head, usual: Option<f64>) -> Result<Head> {
+    let soft_cap = cap(file, "final_logit_softcapping", usual)?;
+    Ok(Head { soft_cap, ..head })
+}
+
+fn cap(file: &ConfigFile, key: &str, usual: Option<f64>) -> Result<Option<f64>> {
+    match (file.has(key), usual) {
+        (true, _) if !file.is_set(key) => Ok(None),
+        (false, None) => Ok(None),
+        (_, usual) => file.positive_or(key, usual.unwrap_or(1.0)).map(Some),
+    }
 }
 
 fn vaultgemma(file: &ConfigFile) -> Result<Config> {

@@ -18,6 +18,7 @@ mod ernie;
 mod exaone;
 mod falcon;
 mod gemma;
+mod gemma4;
 mod glm;
 mod gpt2;
 mod gpt_bigcode;
@@ -111,6 +112,8 @@ pub const FAMILIES: &[Family] = &[
     gemma::VAULTGEMMA,
     gemma::GEMMA3,
     gemma::GEMMA3_OF_IMAGES,
+    gemma4::GEMMA4,
+    gemma4::TEXT,
     olmo::OLMO,
     olmo2::FAMILY,
     olmo::OLMO3,

@@ -1,14 +1,19 @@
-//! Nemotron-H (2504.03624): selective state spaces, attention without positions, and MLPs, each alone in a layer.
+//! Nemotron-H (2504.03624) and Nemotron 3 (2512.20856): selective state spaces, attention without positions, MLPs, and experts
+//! without gates, each alone in a layer.
 
 use serde_json::Value;
 
+use super::grouped::Mixture;
 use super::{Family, mamba, standard};
-use crate::config::{Activation, Config, ConfigFile, Head, Mamba, MambaKind, Mixer, Mlp, Positions};
+use crate::config::{
+    Activation, Config, ConfigFile, Experts, GroupRating, Head, Mamba, MambaKind, Mixer, Mlp, Positions,
+    SharedExpert,
+};
 use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "nemotron_h",
-    known_as: "Nemotron-H 4B to 56B, Nemotron Nano 2 (without experts)",
+    known_as: "Nemotron-H 4B to 56B, Nemotron Nano 2, Nemotron 3",
     config,
     prefixes: &["backbone.", "model."],
     weights: &[
@@ -22,6 +27,7 @@ pub(super) const FAMILY: Family = Family {
             ("layers.*.mixer.down_proj.weight", "layers.*.mlp.down.weight"),
             ("layers.*.mixer.down_proj.bias", "layers.*.mlp.down.bias"),
         ],
+        EXPERTS,
         mamba::STATE_SPACES,
         mamba::AROUND,
     ],
@@ -29,12 +35,50 @@ pub(super) const FAMILY: Family = Family {
     linear_in_out: false,
 };
 
+const EXPERTS: &[(&str, &str)] = &[
+    ("layers.*.mixer.gate.weight", "layers.*.mlp.router.weight"),
+    (
+        "layers.*.mixer.gate.e_score_correction_bias",
+        "layers.*.mlp.choice_bias",
+    ),
+    (
+        "layers.*.mixer.experts.*.up_proj.weight",
+        "layers.*.mlp.experts.*.up.weight",
+    ),
+    (
+        "layers.*.mixer.experts.*.down_proj.weight",
+        "layers.*.mlp.experts.*.down.weight",
+    ),
+    ("layers.*.mixer.experts.up_proj", "layers.*.mlp.experts.up.weight"),
+    (
+        "layers.*.mixer.experts.down_proj",
+        "layers.*.mlp.experts.down.weight",
+    ),
+    (
+        "layers.*.mixer.shared_experts.up_proj.weight",
+        "layers.*.mlp.shared.up.weight",
+    ),
+    (
+        "layers.*.mixer.shared_experts.down_proj.weight",
+        "layers.*.mlp.shared.down.weight",
+    ),
+    (
+        "layers.*.mixer.fc1_latent_proj.weight",
+        "layers.*.mlp.latent_in.weight",
+    ),
+    (
+        "layers.*.mixer.fc2_latent_proj.weight",
+        "layers.*.mlp.latent_out.weight",
+    ),
+];
+
 /// What a layer is.
 #[derive(Clone, Copy, PartialEq)]
 enum Layer {
     StateSpace,
     Attention,
     Mlp,
+    Experts,
 }
 
 fn config(file: &ConfigFile) -> Result<Config> {
@@ -52,9 +96,10 @@ fn config(file: &ConfigFile) -> Result<Config> {
     let mixer = |layer: &Layer| match layer {
         Layer::StateSpace => space,
         Layer::Attention => Mixer::Attention,
-        Layer::Mlp => Mixer::Nothing,
+        Layer::Mlp | Layer::Experts => Mixer::Nothing,
     };
-    Ok(Config {
+    let thinks = |layer: &Layer| matches!(layer, Layer::Mlp | Layer::Experts);
+    let config = Config {
         vocab_size: file.size("vocab_size")?,
         context_length: file.size_or("max_position_embeddings", 4096)?,
         n_kv_heads,
@@ -65,12 +110,48 @@ fn config(file: &ConfigFile) -> Result<Config> {
             by_layer: vec![None; n_layers],
         },
         mixers: layers.iter().map(mixer).collect(),
-        mlps: layers.iter().map(|layer| *layer == Layer::Mlp).collect(),
+        mlps: layers.iter().map(thinks).collect(),
         mlp: Mlp::Plain {
             bias: file.flag_or("mlp_bias", false)?,
         },
         head: Head::new(file.flag_or("tie_word_embeddings", false)?),
         ..standard::sized("nemotron_h", hidden, n_layers, n_heads, head_dim, norm)
+    };
+    match layers.contains(&Layer::Experts) {
+        true => with_experts(file, config, &layers),
+        false => Ok(config),
+    }
+}
+
+fn with_experts(file: &ConfigFile, config: Config, layers: &[Layer]) -> Result<Config> {
+    if file.flag_or("mlp_bias", false)? {
+        return Err(file.refuse("mlp_bias", "beside experts, MLPs without biases are read alone"));
+    }
+    let usual = Mixture {
+        n_experts: 8,
+        n_chosen: 2,
+        n_dense: 0,
+        n_shared: 1,
+        size: 7688,
+        groups: Some((GroupRating::BestTwo, [1, 1])),
+    };
+    let config = usual.by_sigmoids(file, config, 1.0)?;
+    let Mlp::Experts(experts) = config.mlp else {
+        unreachable!("a mixture")
+    };
+    let experts = Experts {
+        gated: false,
+        latent: file.size_if_any("moe_latent_size")?,
+        shared: Some(SharedExpert {
+            size: file.size_or("moe_shared_expert_intermediate_size", 7688)?,
+            gated: false,
+        }),
+        layers: layers.iter().map(|layer| *layer == Layer::Experts).collect(),
+        ..experts
+    };
+    Ok(Config {
+        mlp: Mlp::Experts(experts),
+        ..config
     })
 }
 
@@ -96,17 +177,16 @@ fn state_space(file: &ConfigFile) -> Result<Mamba> {
     })
 }
 
-/// By a list, or by a text with a sign for each layer: M, * or -.
+/// By a list, or by a text with a sign for each layer: M, *, - or E.
 fn layers(file: &ConfigFile) -> Result<Vec<Layer>> {
-    let experts = "a layer of experts without gates is not supported";
     if file.is_set("hybrid_override_pattern") && !file.is_set("layers_block_type") {
         let key = "hybrid_override_pattern";
         let layer = |sign: char| match sign {
             'M' => Ok(Layer::StateSpace),
             '*' => Ok(Layer::Attention),
             '-' => Ok(Layer::Mlp),
-            'E' => Err(file.refuse(key, experts)),
-            _ => Err(file.refuse(key, "expected M, * or - for each layer")),
+            'E' => Ok(Layer::Experts),
+            _ => Err(file.refuse(key, "expected M, *, - or E for each layer")),
         };
         let layers = file.text(key)?.chars().take(MOST + 1).map(layer);
         return few(file, key, layers.collect::<Result<_>>()?);
@@ -122,10 +202,10 @@ fn layers(file: &ConfigFile) -> Result<Vec<Layer>> {
         Some("linear_attention" | "mamba") => Ok(Layer::StateSpace),
         Some("full_attention" | "attention") => Ok(Layer::Attention),
         Some("mlp") => Ok(Layer::Mlp),
-        Some("moe") => Err(file.refuse(key, experts)),
+        Some("moe") => Ok(Layer::Experts),
         _ => Err(file.refuse(
             key,
-            "expected linear_attention, full_attention or mlp for each layer",
+            "expected linear_attention, full_attention, mlp or moe for each layer",
         )),
     };
     few(

@@ -46,6 +46,7 @@ pub(super) fn sized(
         n_kv_heads: n_heads,
         head_dim,
         value_dim: head_dim,
+        heads: vec![],
         intermediate_size: 4 * hidden_size,
         activation: Activation::Silu,
         embedding: Embedding::plain(hidden_size),
@@ -85,6 +86,7 @@ pub(super) fn attention(
         qkv_bias,
         output_bias,
         qk_norm: QkNorm::None,
+        value_norm: false,
         clip: None,
         sinks: false,
     }
@@ -156,7 +158,12 @@ pub(super) fn rotary_by(
 /// Refuses a decoder that was tuned to read both ways, as some are to embed texts: what it says of a token is not what follows.
 fn reads_onward(file: &ConfigFile) -> Result<()> {
     for (key, onward) in [("is_causal", true), ("use_bidirectional_attention", false)] {
-        if file.flag_or(key, onward)? != onward {
+        let is_onward = match file.is_text(key) {
+            // Of a model that also sees, the tokens of an image alone see each other.
+            true => file.text(key)? == "vision",
+            false => file.flag_or(key, onward)? == onward,
+        };
+        if !is_onward {
             let reason = "its tokens see those behind them, too, and it says no next token: not supported";
             return Err(file.refuse(key, reason));
         }

@@ -19,6 +19,8 @@ pub(super) struct Router {
     normalised: bool,
     /// Factor on the weights.
     scale: f64,
+    /// Factors on the numbers that it reads, `[hidden]`, and on each expert's weight, `[expert]`.
+    scales: Option<[Tensor; 2]>,
 }
 
 impl Router {
@@ -31,6 +33,19 @@ impl Router {
             }
             None => None,
         };
+        let scales = match of.apart {
+            true => {
+                let input = weights.take(&format!("{name}.router_scale"), &[hidden])?;
+                let of_experts = weights.take(&format!("{name}.expert_scale"), &[of.n_experts])?;
+                // What is missing is said when all of it is known.
+                let input = match input.defined() {
+                    true => input * (hidden as f64).powf(-0.5),
+                    false => input,
+                };
+                Some([input, of_experts])
+            }
+            false => None,
+        };
         Ok(Self {
             linear,
             rating: of.rating,
@@ -39,6 +54,7 @@ impl Router {
             n_chosen: of.n_chosen as i64,
             normalised: of.normalised,
             scale: of.scale,
+            scales,
         })
     }
 
@@ -67,7 +83,16 @@ impl Router {
             true => &weights / weights.sum_dim_intlist(-1, true, None::<Kind>),
             false => weights,
         };
-        ((weights * self.scale).to_kind(tokens.kind()), chosen)
+        let weights = match &self.scales {
+            Some([_, of_experts]) => {
+                weights
+                    * of_experts
+                        .index_select(0, &chosen.flatten(0, -1))
+                        .view_as(&chosen)
+            }
+            None => weights * self.scale,
+        };
+        (weights.to_kind(tokens.kind()), chosen)
     }
 
     /// The weights of all experts, 0 where they are not chosen, `[.., expert]`, differentiated by a rule that compares two
@@ -94,9 +119,13 @@ impl Router {
                 of(&rated, &chosen)
             }
         };
-        match self.normalised {
-            true => rule.over_sum(&weights) * self.scale,
-            false => weights * self.scale,
+        let weights = match self.normalised {
+            true => rule.over_sum(&weights),
+            false => weights,
+        };
+        match &self.scales {
+            Some([_, of_experts]) => weights * of_experts,
+            None => weights * self.scale,
         }
     }
 
@@ -107,7 +136,11 @@ impl Router {
         } else {
             Kind::Float
         };
-        self.linear.forward(x).to_kind(kind)
+        let scores = match &self.scales {
+            Some([input, _]) => self.linear.forward(&(x * input)),
+            None => self.linear.forward(x),
+        };
+        scores.to_kind(kind)
     }
 
     fn rate(&self, scores: &Tensor, rule: Rule) -> Tensor {

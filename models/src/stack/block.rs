@@ -38,6 +38,8 @@ pub struct Block {
     pub attention_post_norm: Option<Norm>,
     pub mlp_post_norm: Option<Norm>,
     pub residual: Residual,
+    /// The factor on its output, `[1]`.
+    pub scale: Option<Tensor>,
     convolution: Option<Convolution>,
 }
 
@@ -66,7 +68,11 @@ impl Block {
                 names[0],
                 config.norm,
             )?,
-            norm(thinks && residual.before == PreNorm::Both, names[1], config.norm)?,
+            norm(
+                thinks && residual.before == PreNorm::Both,
+                names[1],
+                config.norm_of_mlp(),
+            )?,
         );
         // Where these are the only norms, files have them under the names of those before the branches.
         let names = match residual.after_sum {
@@ -105,6 +111,10 @@ impl Block {
             attention_post_norm,
             mlp_post_norm,
             residual: residual.clone(),
+            scale: match residual.scaled_layers {
+                true => Some(weights.take(&config.name_in_layer(layer, "scale"), &[1])?),
+                false => None,
+            },
             convolution: match config.convolution.filter(|_| layer == 0) {
                 Some(convolution) => Some(Convolution::load(convolution, config, weights)?),
                 None => None,
@@ -133,7 +143,7 @@ impl Block {
     /// ```
     /// In the place of attention a layer may have another mixer of positions, and it may have one of the two branches alone. No family has all of these norms.
     /// In parallel, the MLP reads pre, and mid is not there. Where branches are added
-    /// to what they read, the way around them begins behind their first norm.
+    /// to what they read, the way around them begins behind their first norm. A layer's output may have a factor.
     pub(super) fn forward(&self, x: Tensor, around: Surroundings, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let Surroundings { memory, source, view } = around;
         let rule = tap.rule();
@@ -151,7 +161,7 @@ impl Block {
                 }
                 _ => self.mix(&x, memory, view, layer, tap).1,
             };
-            return tap.visit(Site::ResidualAfter, layer, x + branch);
+            return tap.visit(Site::ResidualAfter, layer, self.scaled(x + branch));
         }
         let (normalised, attended) = self.mix(&x, memory, view, layer, tap);
         let (mid, mlp_input) = if self.residual.parallel {
@@ -191,7 +201,15 @@ impl Block {
             Some((convolution, pre)) => convolution.forward(&pre, &post, view.padding().as_ref(), tap),
             None => post,
         };
-        tap.visit(Site::ResidualAfter, layer, post)
+        tap.visit(Site::ResidualAfter, layer, self.scaled(post))
+    }
+
+    /// The same with the layer's factor: of its output, and of a cotangent of that on the way back.
+    pub fn scaled(&self, x: Tensor) -> Tensor {
+        match &self.scale {
+            Some(scale) => x * scale,
+            None => x,
+        }
     }
 
     /// The first branch: what it reads, normalised, and what it adds to the stream.
