@@ -139,8 +139,9 @@ pub(crate) fn factor(k: usize) -> [u8; 3] {
         Some(hue) => *hue,
         None => hsl(
             (k as f32 * 137.508) % 360.0,
-            0.55,
-            if k.is_multiple_of(2) { 0.42 } else { 0.58 },
+            0.45,
+            // Such that ink on them is read in either theme.
+            if k.is_multiple_of(2) { 0.44 } else { 0.52 },
         ),
     }
 }

@@ -106,22 +106,30 @@ impl Scale {
 }
 
 impl Grid {
+    /// In a frame that scrolls as its cells are pointed at, with keys too.
     pub(crate) fn table(&self) -> Markup {
+        html! { div class="scroll" { (self.cells()) } }
+    }
+
+    /// In one that scrolls by keys itself: no cell is reached by them.
+    pub(crate) fn region(&self, label: &str) -> Markup {
+        html! { div class="scroll" tabindex="0" role="region" aria-label=(label) { (self.cells()) } }
+    }
+
+    fn cells(&self) -> Markup {
         html! {
-            div class="scroll" {
-                table class=(self.scale.class()) {
-                    thead {
-                        tr {
-                            th { (self.corner) }
-                            @for column in &self.columns { th scope="col" { (heading(column)) } }
-                        }
+            table class=(self.scale.class()) {
+                thead {
+                    tr {
+                        th { (self.corner) }
+                        @for column in &self.columns { th scope="col" { (heading(column)) } }
                     }
-                    tbody {
-                        @for (row, cells) in self.rows.iter().zip(&self.cells) {
-                            tr {
-                                th scope="row" { (heading(row)) }
-                                @for cell in cells { td style=[self.scale.style(cell.strength)] { (cell.markup) } }
-                            }
+                }
+                tbody {
+                    @for (row, cells) in self.rows.iter().zip(&self.cells) {
+                        tr {
+                            th scope="row" { (heading(row)) }
+                            @for cell in cells { td style=[self.scale.style(cell.strength)] { (cell.markup) } }
                         }
                     }
                 }

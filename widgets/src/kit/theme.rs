@@ -29,7 +29,7 @@ const LIGHT: Theme = Theme {
     accent: "#1f6feb",
     box_ink: 0,
     box_opacity: 0.045,
-    rest: "--ecco-line:rgb(0 0 0/.13);--ecco-wash:60%;--ecco-good:#1a7f37;--ecco-warn:#9a6700;",
+    rest: "--ecco-line:rgb(0 0 0/.13);--ecco-wash:60%;--ecco-ink:#000;--ecco-good:#1a7f37;--ecco-warn:#9a6700;",
     sequential: SEQUENTIAL.light,
     diverging: DIVERGING.light,
 };
@@ -41,7 +41,7 @@ const DARK: Theme = Theme {
     accent: "#58a6ff",
     box_ink: 255,
     box_opacity: 0.075,
-    rest: "--ecco-line:rgb(255 255 255/.17);--ecco-wash:62%;--ecco-good:#3fb950;--ecco-warn:#d29922;",
+    rest: "--ecco-line:rgb(255 255 255/.17);--ecco-wash:55%;--ecco-ink:#fff;--ecco-good:#3fb950;--ecco-warn:#d29922;",
     sequential: SEQUENTIAL.dark,
     diverging: DIVERGING.dark,
 };

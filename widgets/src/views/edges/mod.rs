@@ -192,7 +192,7 @@ impl Explorable for Edges {
             div class="ecco edges" {
                 div class="head" { b { (TITLE) } " " span { (self.about()) } }
                 @for text in self.notes() { (note(&text)) }
-                (self.grid().table())
+                (self.grid().region(TITLE))
                 @for line in self.checks() { div class="check" { (line) } }
             }
         };

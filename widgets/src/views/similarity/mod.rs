@@ -92,7 +92,7 @@ impl SimilarityGrid {
         };
         let n_columns = self.columns.1.len();
         Grid {
-            corner: "",
+            corner: "layer",
             columns: headings(&self.columns.1),
             rows: headings(&self.rows.1),
             cells: (0..self.rows.1.len())

@@ -150,7 +150,7 @@ impl Table {
                     }
                     thead {
                         tr {
-                            th {}
+                            th scope="col" { "row" }
                             @for name in &self.columns { th scope="col" { bdi { (visible::plain(name, false)) } } }
                         }
                     }

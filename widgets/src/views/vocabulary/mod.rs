@@ -100,7 +100,7 @@ impl Vocabulary {
             })
         });
         Grid {
-            corner: "",
+            corner: "of",
             columns: columns.collect(),
             rows: self
                 .rows
