@@ -9,6 +9,7 @@ use std::slice;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::host::lent;
 use crate::lanes::{Lanes, Width, Work};
 use crate::parallel;
 
@@ -20,15 +21,6 @@ fn is_plain(x: &Tensor) -> bool {
     x.kind() == Kind::Float && x.device() == Device::Cpu && !x.requires_grad()
 }
 
-/// Numbers side by side.
-///
-/// # Safety
-/// The tensor is contiguous, of float32 on the processor, and outlives them.
-unsafe fn numbers<'a>(x: &Tensor) -> &'a [f32] {
-    // SAFETY: as the caller promises.
-    unsafe { slice::from_raw_parts(x.data_ptr().cast(), x.numel()) }
-}
-
 /// Where threads write, each numbers of its own.
 struct Target(*mut f32);
 
@@ -36,6 +28,10 @@ struct Target(*mut f32);
 unsafe impl Sync for Target {}
 
 impl Target {
+    fn of(x: &Tensor) -> Self {
+        Self(x.data_ptr().cast())
+    }
+
     /// # Safety
     /// There are so many, which nobody else has.
     #[allow(clippy::mut_from_ref)] // What the safety says.
@@ -53,8 +49,7 @@ pub(crate) fn root_mean_square(x: &Tensor, weight: &Tensor, more: f32, epsilon: 
     }
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let y = x.empty_like();
-    // SAFETY: both are contiguous, plain, and live to the end.
-    let (from, weight, to) = unsafe { (numbers(&x), numbers(&weight), Target(y.data_ptr().cast())) };
+    let (from, weight, to) = (lent(&x), lent(&weight), Target::of(&y));
     parallel::ranges(from.len() / n, (PER_THREAD / n).max(1), &|rows| {
         for row in rows {
             // SAFETY: each row is one thread's.
@@ -115,9 +110,8 @@ pub(crate) fn turn(
     let y = Tensor::empty([batch, n_heads, n_positions, dim], (Kind::Float, Device::Cpu));
     let [n_heads, n_positions, dim, half, start] =
         [n_heads, n_positions, dim, half, start].map(|n| n as usize);
-    // SAFETY: contiguous and plain; what sizes and strides say of x is there. All live to the end.
-    let (cosines, sines, to) = unsafe { (numbers(&cosines), numbers(&sines), Target(y.data_ptr().cast())) };
-    let from = Source::of(x);
+    let (cosines, sines) = (lent(&cosines), lent(&sines));
+    let (from, to) = (Source::of(x), Target::of(&y));
     let n_rows = y.numel() / dim;
     parallel::ranges(n_rows, (PER_THREAD / dim).max(1), &|rows| {
         for row in rows {
@@ -223,8 +217,7 @@ pub(crate) fn one_query(query: &Tensor, key: &Tensor, value: &Tensor, scale: f64
     }
     let query = query.contiguous();
     let mixed = Tensor::empty([batch, n_heads, 1, value_dim], (Kind::Float, Device::Cpu));
-    // SAFETY: contiguous and plain; lives to the end.
-    let (queries, to) = unsafe { (numbers(&query), Target(mixed.data_ptr().cast())) };
+    let (queries, to) = (lent(&query), Target::of(&mixed));
     let (key, value) = (Source::of(key), Source::of(value));
     let [n_heads, n_groups, n_keys, dim, value_dim] =
         [n_heads, n_groups, n_keys, dim, value_dim].map(|n| n as usize);
