@@ -45,8 +45,9 @@ pub(crate) fn flow(tokens: &[Token], first: usize, n_input: usize, extra: impl F
         @for (i, token) in tokens.iter().enumerate() {
             @let position = first + i;
             @if position == n_input { b title="generated from here on" { "▸" } " " }
-            (mark(token)) (token_box(position, token, position >= n_input, &extra(position))) (mark(token))
-            @if !tokens.get(i + 1).is_some_and(is_more) || position + 1 == n_input { "\n" }
+            @let is_begun = tokens.get(i + 1).is_some_and(is_more) && position + 1 != n_input;
+            (mark(token)) (token_box(position, token, [position >= n_input, is_begun], &extra(position))) (mark(token))
+            @if !is_begun { "\n" }
             @if token.part.is_none() && token.text.contains('\n') { br; }
         }
     }
@@ -68,13 +69,15 @@ fn is_more(token: &Token) -> bool {
     token.part.is_some_and(|(part, _)| part > 1)
 }
 
-fn token_box(position: usize, token: &Token, generated: bool, extra: &Extra) -> Markup {
+/// `is_begun`: the next box has more of the same character.
+fn token_box(position: usize, token: &Token, [generated, is_begun]: [bool; 2], extra: &Extra) -> Markup {
     let classes = [
         ("g", generated),
         ("on", generated && extra.chosen),
         ("at", extra.place),
         ("unread", extra.is_unread),
         ("more", is_more(token)),
+        ("begun", is_begun),
     ];
     let classes: Vec<&str> = classes
         .iter()

@@ -1,6 +1,10 @@
 // What a long text needs besides its boxes: a search for tokens, and the whole of it as a strip of its colours, beside which the text
 // scrolls: an overview that is pulled as a scroll bar is. `strength(i)` is a box's colour on the view's scale, no number where it has none.
 const SEARCHED = 60, OVERVIEWED = 300, MOST_COLUMNS = 1200, STEPS = 32;
+// So many boxes are drawn at once, more than a tall text shows of itself; the others when the page is idle, in parts.
+const FIRST_DRAWN = 400;
+
+const whenIdle = (work) => requestAnimationFrame(() => globalThis.requestIdleCallback ? requestIdleCallback(work, { timeout: 1000 }) : setTimeout(work, 30));
 
 function longText(view, boxes, strength) {
   if (boxes.length <= SEARCHED) return () => {};
@@ -8,6 +12,7 @@ function longText(view, boxes, strength) {
   let found = [], at = 0;
   function bring(i) {
     if (!isTall) return boxes[i].scrollIntoView({ block: "nearest" });
+    drawAll();
     const box = boxes[i].getBoundingClientRect(), frame = flow.getBoundingClientRect();
     flow.scrollTop += box.top + box.height / 2 - frame.top - frame.height / 2;
   }
@@ -46,6 +51,7 @@ function longText(view, boxes, strength) {
   if (!isTall) return draw;
 
   flow.classList.add("tall");
+  const { drawAll } = later(flow, boxes);
   const columns = Math.min(boxes.length, MOST_COLUMNS), canvas = node("canvas", { width: columns, height: 9 }), pen = canvas.getContext("2d");
   const seen = node("i"), strip = node("div", { className: "overview", title: "The whole text: pull to go on" }, canvas, seen), probe = node("i", { hidden: true });
   strip.append(probe);
@@ -86,8 +92,31 @@ function longText(view, boxes, strength) {
   };
   strip.addEventListener("pointerdown", (event) => { strip.setPointerCapture(event.pointerId); pull(event); });
   strip.addEventListener("pointermove", pull);
-  requestAnimationFrame(draw); // once the view is on the page
+  whenIdle(draw);
   return draw;
+}
+
+// Leaves out of the drawing what stands behind a text's first boxes, until the page has nothing else to do, or somebody goes there.
+function later(flow, boxes) {
+  const rest = boxes.length > FIRST_DRAWN ? [...flow.children].slice([...flow.children].indexOf(boxes[FIRST_DRAWN])) : [];
+  let drawn = FIRST_DRAWN;
+  for (const element of rest) element.classList.add("later");
+  function more(count) {
+    for (const element of rest.splice(0, count)) element.classList.remove("later");
+    drawn += count;
+    flow.dispatchEvent(new Event("scroll")); // what is near the screen is painted
+  }
+  const drawAll = () => { if (rest.length) more(rest.length); }, going = ["keydown", "focusin"];
+  function idle() {
+    if (rest.length) more(drawn);
+    if (rest.length) return whenIdle(idle);
+    removeEventListener("beforeprint", drawAll);
+    for (const type of going) flow.removeEventListener(type, drawAll, true);
+  }
+  addEventListener("beforeprint", drawAll);
+  for (const type of going) flow.addEventListener(type, drawAll, true);
+  whenIdle(idle);
+  return { drawAll };
 }
 
 // What is copied of a text is the text: no positions and no marks for what cannot be seen, each token whole.

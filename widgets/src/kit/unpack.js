@@ -8,7 +8,12 @@ function unpack(view, packed) {
   }
   registry.sent.add(view);
   const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
-  new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).text().then((code) => {
+  // Read by hand: promises alone wait for it, so that the view is there before the page is drawn without it.
+  const { readable, writable } = new DecompressionStream("deflate-raw"), writer = writable.getWriter(), reader = readable.getReader(), text = new TextDecoder();
+  writer.write(bytes);
+  writer.close();
+  const read = (code) => reader.read().then(({ done, value }) => done ? code : read(code + text.decode(value, { stream: true })));
+  read("").then((code) => {
     const script = document.createElement("script");
     script.textContent = code;
     document.head.append(script);

@@ -91,3 +91,37 @@ def test_what_is_copied_is_the_text(open_page, gallery):
     page.keyboard.press("Control+C")
     expected = (gallery / "tokens.txt").read_text().replace("│", "")
     page.wait_for_function("async (text) => (await navigator.clipboard.readText()).trim() === text.trim()", arg=expected)
+
+
+# The quickest of some moves of the pointer over places from all of the text: script, style and layout, whatever else the machine does.
+MOVES = """(flow) => {
+    const places = [...flow.children].filter((child) => child.role === "button"), took = [];
+    for (let i = 0; i < places.length; i += Math.floor(places.length / 25)) {
+        const begun = performance.now();
+        places[i].dispatchEvent(new PointerEvent("pointerover", { bubbles: true, composed: true, pointerType: "mouse" }));
+        flow.getBoundingClientRect();
+        took.push(performance.now() - begun);
+    }
+    return Math.min(...took);
+}"""
+
+
+def test_a_text_of_thousands_is_drawn_in_parts_and_answers_at_once(open_page):
+    page = open_page("long-score", viewport={"width": 900, "height": 700})
+    flow = live(page, "ecco-score").locator(".flow")
+    page.wait_for_function("(flow) => !flow.querySelector('.later')", arg=flow.element_handle())
+    assert flow.locator("> span").count() == 5000 and flow.locator("> span").last.evaluate("(box) => box.offsetWidth > 0")
+    assert flow.evaluate(MOVES) < 16
+
+
+def test_what_is_not_drawn_yet_comes_where_somebody_goes(browser, gallery):
+    page = browser.new_page(viewport={"width": 900, "height": 700})
+    page.add_init_script("globalThis.requestIdleCallback = () => {};")  # the page has always something else to do
+    page.goto((gallery / "long-score.html").as_uri())
+    flow = live(page, "ecco-score").locator(".flow")
+    flow.wait_for()
+    assert flow.locator("> span.later").count() == 4600
+    flow.locator("> [role=button]").first.press("End")
+    assert flow.locator(".later").count() == 0
+    assert flow.locator("> span").last.evaluate("(box) => box.getRootNode().activeElement === box")
+    page.close()
