@@ -384,8 +384,8 @@ impl Live for Asked {
         }
         let mut call = self.receiver(question)?;
         let options = match &question.options {
-            Some(options) => literal::options(&self.named(options)?),
-            None => literal::options(&self.options),
+            Some(options) => literal::options(&question.in_order(&self.named(options)?)),
+            None => literal::options(&question.in_order(&self.options)),
         };
         let own = || {
             self.asking

@@ -90,7 +90,8 @@ impl Live for AskedCall {
             Some(text) => vec![literal::text(&text.read)],
             None => self.arguments.iter().map(literal::literal).collect(),
         };
-        let options = literal::options(question.options.as_ref().unwrap_or(&self.options));
+        let options = question.in_order(question.options.as_ref().unwrap_or(&self.options));
+        let options = literal::options(&options);
         Ok(self.with_rest(called(self.member, arguments.into_iter(), options)))
     }
 }

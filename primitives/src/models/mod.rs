@@ -1,5 +1,6 @@
 //! Models as scripts hold them: loading, what a model tells about itself, which are resident.
 
+mod asking;
 mod load;
 pub(crate) mod model;
 mod model_members;

@@ -7,10 +7,12 @@ use ecco_widgets::Explorable;
 use ecco_widgets::{ModelCard, ModelSite, ResidentModels};
 
 use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::live::Live;
 use ecco_scripting::result::Show;
 use ecco_scripting::result::rich::Plain;
 use ecco_scripting::session::{Kept, State};
 
+use super::asking::AskedModels;
 use super::resident::Resident;
 use super::sites;
 
@@ -267,6 +269,10 @@ impl Show for ModelList {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         let models = self.models.iter().map(Model::shown).collect();
         Ok(Box::new(ResidentModels { models }))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        Some(Rc::new(AskedModels(self.models.clone())))
     }
 
     fn line(&self) -> String {

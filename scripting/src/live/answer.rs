@@ -6,7 +6,7 @@ use ecco_interpreter::CellError;
 use rhai::{Dynamic, EvalAltResult, Position, Scope};
 use serde_json::{Map, Value, json};
 
-use super::{Call, Live, Question, Text};
+use super::{Call, Live, Question, Text, in_order};
 use crate::assist::source::Source;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::known;
@@ -27,19 +27,29 @@ impl Session {
 
     fn answered(&mut self, question: &Value) -> Result<Value, ScriptError> {
         let id = question["result"].as_str().unwrap_or_default();
-        let Some(live) = self.state.live.borrow().find(id) else {
+        let Some((live, written)) = self.state.live.borrow().find(id) else {
             return Ok(json!({"gone": true}));
         };
         let Some(wanted) = question.get("call") else {
-            let own = Question::default();
-            let mut choices = live.choices()?;
-            choices["line"] = self.line(&*live, &own, &live.call(&own)?).into();
+            let own = Question {
+                written,
+                ..Question::default()
+            };
+            let line = self.line(&*live, &own, &live.call(&own)?);
+            let mut choices = choices(&*live, &line)?;
+            choices["line"] = line.into();
             return Ok(choices);
         };
-        let wanted = read(wanted)?;
+        let wanted = Question {
+            written,
+            ..read(wanted)?
+        };
         let call = live.call(&wanted)?;
         let line = self.line(&*live, &wanted, &call);
         let value = self.called(call)?;
+        if value.is_unit() {
+            return Ok(json!({"done": true, "line": line}));
+        }
         let shown = known::live(&value);
         let answer = match question["call"]["json"] == true {
             true => known::json(&value)
@@ -58,7 +68,7 @@ impl Session {
         answer["line"] = line.into();
         // Another text has other tokens, another result other options.
         if let Some(live) = shown {
-            answer["choices"] = live.choices()?;
+            answer["choices"] = choices(&*live, answer["line"].as_str().unwrap_or_default())?;
         }
         Ok(answer)
     }
@@ -67,7 +77,12 @@ impl Session {
     fn card(&self, page: &str, line: &str, live: Option<Rc<dyn Live>>) -> String {
         let page = ecco_widgets::with_data(page, "call", line);
         match live {
-            Some(live) => self.state.live.borrow_mut().keep(live, &page),
+            Some(live) => {
+                let mut known = self.state.live.borrow_mut();
+                let page = known.keep(live, &page);
+                known.note_call(&page, line);
+                page
+            }
             None => page,
         }
     }
@@ -108,6 +123,15 @@ impl Session {
             .eval_expression_with_scope::<Dynamic>(&mut scope, &code);
         result.map_err(|error| script_error(&error))
     }
+}
+
+/// What can be asked of a result with this line, its options in the line's order.
+fn choices(live: &dyn Live, line: &str) -> Result<Value, ScriptError> {
+    let mut choices = live.choices()?;
+    if let Value::Object(options) = &choices["options"] {
+        choices["options"] = in_order(options, line).into();
+    }
+    Ok(choices)
 }
 
 /// Errors of primitives as they are; their place in a line that nobody has written says nothing.
@@ -158,6 +182,7 @@ fn read(wanted: &Value) -> Result<Question, ScriptError> {
         options,
         next: wanted["next"].as_str().map(str::to_owned),
         is_spelled_out: false,
+        written: String::new(),
     })
 }
 

@@ -49,6 +49,34 @@ pub struct Question {
     pub next: Option<String>,
     /// From the text on, also where an output or a run is there to be asked.
     pub is_spelled_out: bool,
+    /// The call as a cell has it, where that is known.
+    pub written: String,
+}
+
+impl Question {
+    /// Options in the order in which the call was written, which a map does not keep, and those that it has not behind them.
+    pub fn in_order(&self, options: &Map<String, Value>) -> Map<String, Value> {
+        in_order(options, &self.written)
+    }
+}
+
+/// Options in the order of a line that names them; the others behind them, as they are.
+fn in_order(options: &Map<String, Value>, line: &str) -> Map<String, Value> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let place = |name: &str| {
+        let mut found = line.match_indices(name);
+        let named = found.find(|(at, _)| {
+            let (before, after) = (&line[..*at], &line[at + name.len()..]);
+            !before.ends_with(is_word) && after.trim_start().starts_with(':')
+        });
+        named.map_or(usize::MAX, |(at, _)| at)
+    };
+    let mut entries: Vec<(&String, &Value)> = options.iter().collect();
+    entries.sort_by_key(|(name, _)| place(name));
+    let copied = entries
+        .into_iter()
+        .map(|(name, value)| (name.clone(), value.clone()));
+    copied.collect()
 }
 
 /// A text that might have stood there.
@@ -67,4 +95,28 @@ pub struct Call {
     pub receiver: Dynamic,
     /// From the first dot on.
     pub rest: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn options_keep_the_order_in_which_they_were_written() {
+        let Value::Object(options) = json!({"k": 5, "method": "ig", "position": 3, "topk": 5, "by": "word"})
+        else {
+            panic!("a map")
+        };
+        let question = Question {
+            written: r#"output.saliency(#{topk: 5, method : "k", position: 3})"#.to_owned(),
+            ..Question::default()
+        };
+        let ordered = question.in_order(&options);
+        let names: Vec<&str> = ordered.keys().map(String::as_str).collect();
+        assert_eq!(names, ["topk", "method", "position", "k", "by"]);
+        assert_eq!(ordered["k"], 5);
+        assert_eq!(Question::default().in_order(&options), options);
+    }
 }

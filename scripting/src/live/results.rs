@@ -17,8 +17,14 @@ const MOST: usize = 200;
 pub(crate) struct Results {
     session: u64,
     shown: u64,
-    /// By the number that they were shown with.
-    newest: VecDeque<(u64, Rc<dyn Live>)>,
+    newest: VecDeque<Shown>,
+}
+
+struct Shown {
+    number: u64,
+    result: Rc<dyn Live>,
+    /// As it was written, where it ended a cell.
+    call: String,
 }
 
 impl Default for Results {
@@ -46,12 +52,26 @@ impl Results {
         ecco_widgets::with_data(&page, "live", &self.id_of(result))
     }
 
+    /// Notes the call that made the newest result, if this is its page.
+    pub(crate) fn note_call(&mut self, page: &str, call: &str) {
+        let session = self.session();
+        if let Some(shown) = self.newest.back_mut()
+            && page.contains(&format!("data-live=\"{session}-{}\"", shown.number))
+        {
+            call.clone_into(&mut shown.call);
+        }
+    }
+
     fn id_of(&mut self, result: Rc<dyn Live>) -> String {
         self.shown += 1;
         if self.newest.len() == MOST {
             self.newest.pop_front();
         }
-        self.newest.push_back((self.shown, result));
+        self.newest.push_back(Shown {
+            number: self.shown,
+            result,
+            call: String::new(),
+        });
         format!("{}-{}", self.session(), self.shown)
     }
 
@@ -60,11 +80,12 @@ impl Results {
         format!("{:016x}", self.session)
     }
 
-    pub(crate) fn find(&self, id: &str) -> Option<Rc<dyn Live>> {
+    /// A result and the call that made it, empty where that is not known.
+    pub(crate) fn find(&self, id: &str) -> Option<(Rc<dyn Live>, String)> {
         let number = id.strip_prefix(&format!("{}-", self.session()))?;
         let number: u64 = number.parse().ok()?;
-        let found = self.newest.iter().find(|(shown, _)| *shown == number);
-        found.map(|(_, result)| Rc::clone(result))
+        let found = self.newest.iter().find(|shown| shown.number == number);
+        found.map(|shown| (Rc::clone(&shown.result), shown.call.clone()))
     }
 }
 

@@ -4,13 +4,15 @@ use ecco_interpreter::MimeBundle;
 use serde_json::Value;
 
 use crate::assist::scan::scan;
+use crate::live::Results;
 
 /// Longer ones are no line for the head of a view.
 const LONGEST: usize = 160;
 
-/// Notes the call in the page of what a cell shows.
-pub(super) fn note(bundle: &mut MimeBundle, code: &str) {
+/// Notes the call in the page of what a cell shows, and with the result that it is the page of.
+pub(super) fn note(bundle: &mut MimeBundle, code: &str, results: &mut Results) {
     if let (Some(Value::String(page)), Some(call)) = (bundle.data.get_mut("text/html"), last_call(code)) {
+        results.note_call(page, &call);
         *page = ecco_widgets::with_data(page, "call", &call);
     }
 }

@@ -163,7 +163,7 @@ impl Session {
         let bundle = show::live_bundle(&value, &self.state);
         let mut bundle = bundle.map_err(|error| error.raise_at(last_statement(&runnable)))?;
         if let Some(bundle) = &mut bundle {
-            call::note(bundle, code);
+            call::note(bundle, code, &mut self.state.live.borrow_mut());
         }
         Ok(bundle)
     }

@@ -18,7 +18,7 @@ function talk(host) {
   const waiting = new Map(), own = host.querySelector(":scope>div>.ecco"), island = host.querySelector('script[type="application/json"]');
   let script = host.querySelector(":scope>script.kept");
   const kept = script ? JSON.parse(script.textContent) : [], first = { call: {}, line: "", html: own.outerHTML, data: island.textContent };
-  let view, state = "", asked = 0, now = first, place = null, busy = false, what = null, turn = 0;
+  let view, state = "", why = "", asked = 0, now = first, place = null, busy = false, what = null, turn = 0;
 
   // The kernel's answer, or null where nobody takes the question.
   const ask = (call) => new Promise((done) => {
@@ -48,6 +48,7 @@ function talk(host) {
     if (reply?.replaced || reply === undefined && !tries) return;
     if (reply === undefined) return void greet(tries - 1);
     state = !reply ? "none" : answer && !answer.gone ? "live" : "gone";
+    why = reply?.error ?? "";
     if (state === "live") Object.assign(first, { choices: answer, line: answer.line });
     draw();
   }
@@ -60,6 +61,15 @@ function talk(host) {
     if (reply?.answer?.html) return reply.answer;
     say(reply?.error ?? "The kernel does not answer: run the cell again.");
     return null;
+  }
+
+  // Has something done that no view comes of: the line that does it, or null, where the reader has been told why not. What it changes,
+  // others on the page may ask about.
+  async function act(call) {
+    const reply = await ask(call);
+    if (!reply?.answer?.done) return say(reply?.error ?? "The kernel does not answer: run the cell again."), null;
+    for (const other of document.querySelectorAll("[data-live]")) other.dispatchEvent(new CustomEvent("ecco:channel"));
+    return reply.answer.line;
   }
 
   // The document of something else that is known of the text; null where nobody can tell, undefined where something came between.
@@ -217,8 +227,9 @@ function talk(host) {
   }
 
   function draw() {
-    const open = state === "live" || kept.length > 0, can = state === "live" && now.choices;
-    quiet.title = state === "gone" ? "The kernel that made this view has ended, or forgotten it." : "No kernel answers here; the view needs none.";
+    const can = state === "live" && now.choices, open = can && can.offers.length + can.tokens.length + can.next.filter(({ place }) => place !== "row").length > 0 || kept.length > 0;
+    quiet.textContent = state === "gone" && why ? cut(why.split("\n")[0], 60) : "not live";
+    quiet.title = state === "gone" ? why || "The kernel that made this view has ended, or forgotten it." : "No kernel answers here; the view needs none.";
     status.replaceChildren(...(open ? [opener] : []), ...(state && state !== "live" ? [quiet] : []), ...(state === "gone" ? [again] : []));
     opener.setAttribute("aria-expanded", !panel.hidden);
     view.classList.toggle("talks", state === "live");
@@ -335,5 +346,5 @@ function talk(host) {
     return [...parts, candidates];
   }
 
-  return { enter, look, remember, line: () => now.line };
+  return { enter, act, look, remember, line: () => now.line };
 }

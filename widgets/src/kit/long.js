@@ -53,27 +53,15 @@ function longText(view, boxes, strength) {
   flow.classList.add("tall");
   const { drawAll } = later(flow, boxes);
   const columns = Math.min(boxes.length, MOST_COLUMNS), canvas = node("canvas", { width: columns, height: 9 }), pen = canvas.getContext("2d");
-  const seen = node("i"), strip = node("div", { className: "overview", title: "The whole text: pull to go on" }, canvas, seen), probe = node("i", { hidden: true });
-  strip.append(probe);
+  const seen = node("i"), strip = node("div", { className: "overview", title: "The whole text: pull to go on" }, canvas, seen), colours = shades(view, strip);
   flow.before(strip);
-  let colours = new Map(), ground = "";
-  function colour(step) {
-    if (!colours.has(step)) {
-      probe.setAttribute("style", "--s:" + step / STEPS);
-      colours.set(step, getComputedStyle(probe).backgroundColor);
-    }
-    return colours.get(step);
-  }
   function draw() {
     if (!isTall || !canvas.isConnected) return;
-    const now = getComputedStyle(view).backgroundColor;
-    if (now !== ground) colours = new Map(); // of another theme
-    ground = now;
-    const strongest = new Float64Array(columns), column = (i) => Math.floor(i * columns / boxes.length);
+    const colour = colours(), strongest = new Float64Array(columns), column = (i) => Math.floor(i * columns / boxes.length);
     boxes.forEach((_, i) => { if (Math.abs(strength(i)) > Math.abs(strongest[column(i)])) strongest[column(i)] = strength(i); });
     pen.clearRect(0, 0, columns, 9);
     strongest.forEach((value, x) => {
-      pen.fillStyle = colour(Math.round(Math.max(-1, Math.min(value, 1)) * STEPS));
+      pen.fillStyle = colour(value);
       pen.fillRect(x, 0, 1, 8);
     });
     pen.fillStyle = getComputedStyle(strip).color;
@@ -94,6 +82,27 @@ function longText(view, boxes, strength) {
   strip.addEventListener("pointermove", pull);
   whenIdle(draw);
   return draw;
+}
+
+// Gives what says the colour of a strength on a view's scale, in the theme that is on now, for what is no element of a style sheet.
+function shades(view, place) {
+  const probe = node("i", { hidden: true });
+  place.append(probe);
+  let colours = new Map(), ground = "";
+  const colour = (strength) => {
+    const step = Math.round(Math.max(-1, Math.min(strength, 1)) * STEPS);
+    if (!colours.has(step)) {
+      probe.setAttribute("style", "--s:" + step / STEPS);
+      colours.set(step, getComputedStyle(probe).backgroundColor);
+    }
+    return colours.get(step);
+  };
+  return () => {
+    const now = getComputedStyle(view).backgroundColor;
+    if (now !== ground) colours = new Map();
+    ground = now;
+    return colour;
+  };
 }
 
 // Leaves out of the drawing what stands behind a text's first boxes, until the page has nothing else to do, or somebody goes there.

@@ -25,6 +25,7 @@ function staged(view, host, work) {
       else element.setAttribute("style", style);
     }
     whole.remove();
+    dispatchEvent(new Event("afterprint"));
   }
 }
 

@@ -73,7 +73,7 @@ def test_several_heads_have_their_own_colours(open_page, gallery):
     page, known = open_page("attention"), data(gallery, "attention")
     tool(page, "matrix").click()
     tool(page, "several").click()
-    frame = live(page, TAG).locator("img.map").bounding_box()
+    frame = live(page, TAG).locator(".map").bounding_box()
     page.mouse.click(frame["x"] + frame["width"] * 5.5 / 12, frame["y"] + frame["height"] * 2.5 / 6)
     picked = live(page, TAG).locator(".picked button")
     assert [name.strip() for name in picked.all_inner_texts()] == ["L3 h3", "L2 h5"]

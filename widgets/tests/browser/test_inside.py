@@ -135,7 +135,7 @@ def test_heads_are_chosen_in_the_map_by_keys_and_by_lists(open_page):
     choice = lambda: [live(page, tag).get_by_label(name, exact=True).input_value() for name in ("layer", "head")]
     assert choice() == ["3", "3"]
     before = readout(page, tag)
-    frame = live(page, tag).locator("img.map").bounding_box()
+    frame = live(page, tag).locator(".map").bounding_box()
     page.mouse.click(frame["x"] + frame["width"] * 7.5 / 12, frame["y"] + frame["height"] * 1.5 / 6)
     assert choice() == ["1", "7"] and readout(page, tag) != before
     live(page, tag).locator(".pick").press("ArrowDown")
@@ -159,8 +159,17 @@ def test_of_a_long_text_only_what_fits_is_there(open_page):
 
 def test_the_map_is_a_picture_of_its_heads(open_page):
     page = open_page("attention")
-    size = live(page, "ecco-attention").locator("img.map").evaluate("(image) => [image.complete, image.naturalWidth, image.naturalHeight]")
-    assert size == [True, 12 * 25 + 1, 6 * 25 + 1]
+    view = live(page, "ecco-attention")
+    map_ = view.locator("canvas.map")
+    assert map_.evaluate("(canvas) => [canvas.width, canvas.height]") == [12 * 25 + 1, 6 * 25 + 1]
+    # In the colours of the scale: its strongest is that of the legend's end.
+    end = "(view) => getComputedStyle(view).getPropertyValue('--k6')"
+    strongest = """(canvas) => {
+        const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data, hex = new Set();
+        for (let i = 0; i < all.length; i += 4) hex.add("#" + [...all.slice(i, i + 3)].map((part) => part.toString(16).padStart(2, "0")).join(""));
+        return [...hex];
+    }"""
+    assert view.evaluate(end).strip() in map_.evaluate(strongest)
 
 
 def test_candidates_mark_the_taken_one(open_page, gallery):

@@ -120,7 +120,8 @@ fn numbers(n: usize) -> Markup {
     html! { @for i in 0..n { span { @if i % step == 0 { (i) } } " " } }
 }
 
-const HUE: [u8; 3] = [56, 139, 253];
+/// From the middle of the scale, to be seen on light and dark pages; a script has the whole scale.
+const HUE: [u8; 3] = [33, 145, 140];
 /// Opacity between thumbnails.
 const GAP: u8 = 36;
 

@@ -100,16 +100,48 @@ define("ecco-attention", "attention-3", (view, data, host) => {
   }
 
   // The map: one picture, in which a place is a head.
-  const image = view.querySelector("img.map"), mark = node("span", {});
+  const image = view.querySelector("img.map"), mark = node("span", {}), scale = shades(view, view.querySelector(".head"));
   const pick = node("div", { className: "pick", tabIndex: 0 });
   image.replaceWith(pick);
   pick.append(image, mark);
+  // The picture's points are opacities of one hue, for pages without scripts; here they have the colours of the scale.
+  const canvas = node("canvas", { className: "map", ariaLabel: image.alt });
+  canvas.setAttribute("role", "img");
+  function colourMap() {
+    const { naturalWidth: width, naturalHeight: height } = image;
+    if (!width || !pick.isConnected) return;
+    Object.assign(canvas, { width, height });
+    const pen = canvas.getContext("2d", { willReadFrequently: true }), colour = scale();
+    for (let i = 0; i < 256; i++) {
+      pen.fillStyle = colour(i / 255);
+      pen.clearRect(0, 0, 1, 1);
+      pen.fillRect(0, 0, 1, 1);
+      colours.set(pen.getImageData(0, 0, 1, 1).data, 4 * i);
+    }
+    pen.clearRect(0, 0, width, height);
+    pen.drawImage(image, 0, 0);
+    const pixels = pen.getImageData(0, 0, width, height), across = (width - 1) / data.n_heads, down = (height - 1) / data.n_layers;
+    for (let i = 0; i < width * height; i++) {
+      const isBetween = i % width % across === 0 || Math.floor(i / width) % down === 0, step = 4 * pixels.data[4 * i + 3];
+      pixels.data.set(isBetween ? [0, 0, 0, 0] : colours.subarray(step, step + 4), 4 * i);
+    }
+    pen.putImageData(pixels, 0, 0);
+    if (image.parentNode) image.replaceWith(canvas);
+  }
+  const colours = new Uint8ClampedArray(4 * 256);
+  image.decode().then(() => requestAnimationFrame(colourMap));
+  view.addEventListener("pointerenter", colourMap);
+  const around = ["beforeprint", "afterprint"], repainted = () => {
+    if (pick.isConnected) colourMap();
+    else for (const type of around) removeEventListener(type, repainted);
+  };
+  for (const type of around) addEventListener(type, repainted);
   function place() {
     mark.style.cssText = "top:" + (100 * layer) / data.n_layers + "%;height:" + 100 / data.n_layers + "%;left:" +
       (head === null ? 0 : (100 * head) / data.n_heads) + "%;width:" + (head === null ? 100 : 100 / data.n_heads) + "%";
   }
   const headAt = (event) => {
-    const frame = image.getBoundingClientRect(), within = (x, n) => Math.min(Math.max(Math.floor(x * n), 0), n - 1);
+    const frame = pick.getBoundingClientRect(), within = (x, n) => Math.min(Math.max(Math.floor(x * n), 0), n - 1);
     return [within((event.clientY - frame.top) / frame.height, data.n_layers), within((event.clientX - frame.left) / frame.width, data.n_heads)];
   };
   pick.addEventListener("click", (event) => { [layer, head] = headAt(event); choose(); });
