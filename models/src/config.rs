@@ -157,6 +157,14 @@ impl Positions {
         }
     }
 
+    /// Whether texts up to a length are read as short ones are.
+    pub fn are_steady(&self, length: usize) -> bool {
+        match self {
+            Self::Rotary { ropes, .. } => ropes.iter().all(|rope| rope.is_steady(length)),
+            _ => true,
+        }
+    }
+
     /// Whether there are vectors for so many positions and no more.
     fn are_counted(&self) -> bool {
         match self {

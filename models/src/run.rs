@@ -418,7 +418,7 @@ fn numbers(config: &Config, inputs: &[Input], places: &[Place]) -> usize {
     inputs.iter().map(of).sum()
 }
 
-fn ensure_room(config: &Config, inputs: &[Input], places: &[Place]) -> Result<()> {
+pub(crate) fn ensure_room(config: &Config, inputs: &[Input], places: &[Place]) -> Result<()> {
     // As the pass has them and, where they are looked at, as scripts do.
     let bytes = numbers(config, inputs, places).saturating_mul(2 * size_of::<f32>());
     let names: Vec<String> = places.iter().map(|place| place.name()).collect();

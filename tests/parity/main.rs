@@ -38,6 +38,7 @@ mod parts;
 mod placement;
 mod probes;
 mod quantized;
+mod recorded;
 mod recovery;
 mod runs;
 mod score;

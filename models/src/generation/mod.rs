@@ -1,6 +1,7 @@
 //! Text from a model, token by token.
 //!
 //! - [`generate`]: from a prompt to a [`Generation`]; greedy and sampled texts are made here
+//! - [`generate_recorded`]: what the model has inside meanwhile, too
 //! - [`generate_each`]: of several prompts, those equally long side by side
 //! - [`beam`]: several texts at once
 //! - [`processors`]: what is done to scores; [`sampling`]: how a token is chosen by them
@@ -22,6 +23,7 @@ use crate::chat::Prompt;
 use crate::error::{Error, Result, refuse};
 use crate::guard::guard;
 use crate::model::{Body, Model};
+use crate::run::{Place, Records};
 use crate::tokenizer::{Token, Tokenizer};
 
 pub mod beam;
@@ -29,6 +31,7 @@ mod bounds;
 pub mod config;
 mod options;
 pub mod processors;
+mod recorder;
 pub mod sampling;
 mod side_by_side;
 pub mod step;
@@ -40,6 +43,7 @@ use bounds::{check_room, check_stop, max_length, start_id, target};
 pub use config::{EarlyStopping, GenerationConfig};
 pub use options::GenerateOptions;
 use processors::Processors;
+use recorder::Recorder;
 use sampling::Sampler;
 pub use side_by_side::generate_each;
 use writer::Writer;
@@ -135,7 +139,30 @@ pub fn generate<'a>(
     generate_with(model, prompt, options, sampler, on_draft)
 }
 
-/// The same with a sampler of one's own.
+/// The same, and what the model had at `places` while it read the text, at some layers or all: as [`run::record`](crate::run::record)
+/// has it of all tokens but the last one, which was not read. `None` where a pass afterwards has to tell: for what grows with the
+/// text (patterns), beams, an encoder beside the decoder, a GPU, and where nothing was written.
+pub fn generate_recorded<'a>(
+    model: &Model,
+    prompt: impl Into<Prompt<'a>>,
+    options: &GenerateOptions,
+    places: &[Place],
+    layers: Option<&[usize]>,
+    on_draft: &mut OnDraft,
+) -> Result<(Generation, Option<Records>)> {
+    let sampler = Sampler::new(&model.generation, options)?;
+    let job = Job::new(model, prompt.into(), options)?;
+    check_room(model, job.max_length, job.beams.n_beams)?;
+    let mut recorder = Recorder::of(&job, options.cuda_graph == Some(true), places, layers);
+    let generation = job.write(options, sampler, recorder.as_mut(), on_draft)?;
+    let records = match recorder {
+        Some(recorder) => recorder.records(&job, &generation, layers)?,
+        None => None,
+    };
+    Ok((generation, records))
+}
+
+/// The same as [`generate`] with a sampler of one's own.
 pub fn generate_with<'a>(
     model: &Model,
     prompt: impl Into<Prompt<'a>>,
@@ -145,7 +172,7 @@ pub fn generate_with<'a>(
 ) -> Result<Generation> {
     let job = Job::new(model, prompt.into(), options)?;
     check_room(model, job.max_length, job.beams.n_beams)?;
-    job.write(options, sampler, on_draft)
+    job.write(options, sampler, None, on_draft)
 }
 
 /// Tokens to write from which a graph pays: one is recorded in the time of some.
@@ -236,6 +263,7 @@ impl<'a> Job<'a> {
         &self,
         options: &GenerateOptions,
         mut sampler: Sampler,
+        recorder: Option<&mut Recorder>,
         on_draft: &mut OnDraft,
     ) -> Result<Generation> {
         let mut without_graph = None;
@@ -248,6 +276,7 @@ impl<'a> Job<'a> {
             }
             let mut writer;
             (writer, without_graph) = self::writer(self, options)?;
+            writer.record(recorder);
             let written = match self.beams.n_beams {
                 1 => one_by_one(self, &mut sampler, &mut writer, on_draft),
                 _ => beam::search(self, self.beams, &mut sampler, &mut writer, on_draft),

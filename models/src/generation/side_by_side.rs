@@ -76,7 +76,7 @@ fn written(
     let sampler = |job: &&Job| Sampler::new(&job.model.generation, options);
     let mut samplers: Vec<Sampler> = jobs.iter().map(sampler).collect::<Result<_>>()?;
     if let [job] = jobs {
-        let text = job.write(options, samplers.remove(0), &mut |_| on_step())?;
+        let text = job.write(options, samplers.remove(0), None, &mut |_| on_step())?;
         return match text.finish {
             Finish::Interrupted => Err(Error::Interrupted),
             _ => Ok(vec![text]),

@@ -157,12 +157,13 @@ pub fn obstacle(model: &Model, max_length: usize, n_beams: usize) -> Option<Stri
         return Some(format!("the layers are in several places ({})", model.device()));
     }
     match &config.positions {
-        Positions::Learned { .. } | Positions::Sinusoidal { .. } | Positions::Alibi { .. } => None,
-        Positions::Rotary { ropes, .. } => {
-            let is_steady = ropes.iter().all(|rope| rope.is_steady(max_length));
-            (!is_steady)
-                .then(|| format!("texts of {max_length} tokens turn at other frequencies than short ones"))
-        }
+        positions if !positions.are_steady(max_length) => Some(format!(
+            "texts of {max_length} tokens turn at other frequencies than short ones"
+        )),
+        Positions::Learned { .. }
+        | Positions::Sinusoidal { .. }
+        | Positions::Alibi { .. }
+        | Positions::Rotary { .. } => None,
         Positions::Buckets { .. } | Positions::Disentangled(_) => {
             Some("the model tells positions by distances".into())
         }

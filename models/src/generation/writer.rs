@@ -2,12 +2,13 @@
 
 use tch::{Kind, Tensor};
 
+use super::recorder::Recorder;
 use super::step::Step;
 use crate::attention::{Cache, CrossMemory};
 use crate::decoder::Decoder;
 use crate::error::Result;
 use crate::model::{Body, Model};
-use crate::tap::NoTap;
+use crate::tap::{NoTap, Tap};
 
 pub struct Writer<'a> {
     decoder: &'a Decoder,
@@ -16,6 +17,7 @@ pub struct Writer<'a> {
     /// How tokens are read behind the first, where that is by steps of fixed shapes. It has the cache's memory.
     step: Option<Step>,
     guide: Option<Guide>,
+    recorder: Option<&'a mut Recorder>,
 }
 
 /// The same text without what was given but its last token, which scores are led away from (2306.17806).
@@ -49,6 +51,7 @@ impl<'a> Writer<'a> {
             decoder,
             memories,
             step: None,
+            recorder: None,
             cache: cache(),
             guide: (scale != 1.0).then(|| Guide {
                 cache: cache(),
@@ -66,7 +69,13 @@ impl<'a> Writer<'a> {
             cache: step.begin(),
             guide: None,
             step: Some(step),
+            recorder: None,
         })
+    }
+
+    /// What is read is recorded, too; not by steps of fixed shapes.
+    pub(super) fn record(&mut self, recorder: Option<&'a mut Recorder>) {
+        self.recorder = recorder;
     }
 
     /// What is written by steps goes on being so after this: they serve the next text, too.
@@ -164,9 +173,13 @@ impl<'a> Writer<'a> {
     /// `embeddings`: `[sequence, position, size]`.
     fn next(&mut self, embeddings: &Tensor) -> Result<Tensor> {
         let memories = self.memories.as_deref();
+        let tap: &mut dyn Tap = match &mut self.recorder {
+            Some(recorder) => *recorder,
+            None => &mut NoTap,
+        };
         let states = self
             .decoder
-            .forward_with(embeddings, Some(&mut self.cache), memories, &mut NoTap)?;
+            .forward_with(embeddings, Some(&mut self.cache), memories, tap)?;
         let last = states.select(1, -1); // [sequence, size]
         Ok(self.decoder.logits(&last).to_kind(Kind::Float))
     }

@@ -20,7 +20,7 @@ pub struct Records {
 
 impl Records {
     /// On the host: they may be kept for long.
-    pub(super) fn new(captures: [Capture; 2], n_layers: [usize; 2], inputs: &[Input]) -> Self {
+    pub(crate) fn new(captures: [Capture; 2], n_layers: [usize; 2], inputs: &[Input]) -> Self {
         Self::in_place(captures.map(Capture::on_host), n_layers, inputs)
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ecco_explain::Method;
 use ecco_interpreter::Interrupt;
+use ecco_models::generation::generate_recorded;
 use ecco_models::{Draft, EarlyStopping, GenerateOptions, Prompt};
 use ecco_scripting::options::{Choice, OneOrMany, OptionKind, OptionValue};
 use ecco_scripting::result::Show;
@@ -15,7 +16,7 @@ use ecco_widgets::Explorable;
 use rhai::Dynamic;
 
 use super::chat::TextOrChat;
-use super::generation::{Generation, Internals};
+use super::generation::{Generation, Internals, sites};
 use super::outputs::{KEPT, Outputs, Parts, progress};
 use super::reading;
 use super::run::of_text;
@@ -114,15 +115,19 @@ pub(crate) fn generate(
 ) -> Result<Generation, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
     let mut stream = Stream::new(&state, is_shown);
-    let generation = ecco_models::generate(&loaded, prompt, &model_options(options)?, &mut |draft| {
+    let recorded = Internals::recorded(&lm.recording, loaded.config().encoder.is_some());
+    let (places, layers) = sites(lm, &recorded);
+    let mut on_draft = |draft: &Draft| {
         stream.draft(draft);
         if state.interrupt.is_requested() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
-    });
-    let generation = match generation {
+    };
+    let options = model_options(options)?;
+    let generation = generate_recorded(&loaded, prompt, &options, &places, layers, &mut on_draft);
+    let (generation, records) = match generation {
         Ok(generation) => generation,
         Err(error) => {
             stream.abandon();
@@ -146,7 +151,10 @@ pub(crate) fn generate(
     drop(deaf);
     let kept = "the tokens made so far are in `lm.last_output`";
     state.check_interrupt().map_err(|error| error.with_hint(kept))?;
-    record(lm, &output)?;
+    match records {
+        Some(records) => output.keep(&recorded, &records)?,
+        None => record(lm, &output)?,
+    }
     Ok(output)
 }
 

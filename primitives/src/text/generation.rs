@@ -106,6 +106,13 @@ impl Internals {
     }
 }
 
+/// The sites of a run that all of `what` is, and at which layers: activations may be of some, and for the others every layer counts.
+pub(super) fn sites<'a>(model: &'a Model, what: &[Internals]) -> (Vec<Place>, Option<&'a [usize]>) {
+    let layers = model.recording.layers.as_deref();
+    let layers = layers.filter(|_| what == [Internals::Activations]);
+    (what.iter().flat_map(|what| what.places()).collect(), layers)
+}
+
 /// An output of `generate`, or a text that was given to be scored. Clones share everything but how they are shown.
 #[derive(Clone)]
 pub(crate) struct Generation(Rc<Output>, Appearance);
@@ -242,18 +249,17 @@ impl Generation {
             ))
         })?;
         let input = self.read_input(&loaded)?;
-        let places: Vec<Place> = what.iter().flat_map(|what| what.places()).collect();
-        // Only activations are restricted to layers; for the others every layer counts.
-        let layers = model
-            .recording
-            .layers
-            .as_deref()
-            .filter(|_| what == [Internals::Activations]);
+        let (places, layers) = sites(model, what);
         let records = watched(&*model.state()?, model.verbose, |watch| {
             run::record(&loaded, &[input], &places, layers, watch)
         })?;
+        self.keep(what, &records)
+    }
+
+    /// What was recorded of all of `what`.
+    pub(super) fn keep(&self, what: &[Internals], records: &Records) -> Result<(), ScriptError> {
         for &what in what {
-            let tensor = Tensor::new(self.array(what, &records)?, what.axes());
+            let tensor = Tensor::new(self.array(what, records)?, what.axes());
             self.0.recorded.borrow_mut().insert(what, tensor);
         }
         Ok(())
