@@ -4,6 +4,8 @@
 //! Of a pass over one token the time is that of calling operations, where it is not that of reading weights; of one over many each
 //! operation reads and writes the whole stream.
 
+mod norms;
+
 use std::marker::PhantomData;
 use std::slice;
 
@@ -12,6 +14,8 @@ use tch::{Device, Kind, Tensor};
 use crate::host::lent;
 use crate::lanes::{Lanes, Width, Work};
 use crate::parallel;
+
+pub(crate) use norms::{layer_norm, root_mean_square};
 
 /// Numbers that a thread is worth starting for.
 const PER_THREAD: usize = 1 << 15;
@@ -41,53 +45,44 @@ impl Target {
     }
 }
 
-/// x / √(mean x² + ε) · (w + more) over the last axis, `w` of its length. Squares are summed in double precision.
-pub(crate) fn root_mean_square(x: &Tensor, weight: &Tensor, more: f32, epsilon: f64) -> Option<Tensor> {
-    let n = *x.size().last()? as usize;
-    if !is_plain(x) || !is_plain(weight) || weight.dim() != 1 || weight.numel() != n || x.numel() == 0 {
+/// The largest number and its place, the first of equals; where one is no number, that is the largest.
+pub(crate) fn largest(x: &Tensor) -> Option<(f32, usize)> {
+    if !is_plain(x) || x.numel() == 0 {
         return None;
     }
-    let (x, weight) = (x.contiguous(), weight.contiguous());
-    let y = x.empty_like();
-    let (from, weight, to) = (lent(&x), lent(&weight), Target::of(&y));
-    parallel::ranges(from.len() / n, (PER_THREAD / n).max(1), &|rows| {
-        for row in rows {
-            // SAFETY: each row is one thread's.
-            let to = unsafe { to.part(row * n, n) };
-            let from = &from[row * n..][..n];
-            let square = Width::widest().run(Squares(from));
-            let inverse = (1.0 / (square / n as f64 + epsilon).sqrt()) as f32;
-            for ((to, x), weight) in to.iter_mut().zip(from).zip(weight) {
-                *to = x * inverse * (weight + more);
-            }
-        }
-    });
-    Some(y)
+    let x = x.contiguous();
+    let numbers = lent(&x);
+    let largest = Width::widest().run(Largest(numbers));
+    let is_it = |x: &f32| *x == largest || x.is_nan();
+    let place = numbers.iter().position(is_it)?;
+    Some((numbers[place], place))
 }
 
-/// Σ x², in pieces that are summed in double precision.
-struct Squares<'a>(&'a [f32]);
+/// The largest of all that are numbers, and no number where one is none.
+struct Largest<'a>(&'a [f32]);
 
-impl Work for Squares<'_> {
-    type Result = f64;
+impl Work for Largest<'_> {
+    type Result = f32;
 
     #[inline(always)]
-    unsafe fn by<L: Lanes>(self) -> f64 {
-        const PIECE: usize = 64;
-        let (pieces, rest) = self.0.as_chunks::<PIECE>();
-        let mut sum = 0.0;
-        for piece in pieces {
-            // SAFETY: the caller promises the lanes, of which a piece has a whole number.
-            unsafe {
-                let mut squares = L::all(0.0);
-                for place in (0..PIECE).step_by(L::N) {
-                    let x = L::load(piece.as_ptr().add(place));
-                    squares = x.times_plus(x, squares);
-                }
-                sum += f64::from(squares.sum());
+    unsafe fn by<L: Lanes>(self) -> f32 {
+        const SIDE_BY_SIDE: usize = 32;
+        let (mut largest, mut sums) = ([f32::NEG_INFINITY; SIDE_BY_SIDE], [0.0_f32; SIDE_BY_SIDE]);
+        let (blocks, rest) = self.0.as_chunks::<SIDE_BY_SIDE>();
+        for block in blocks {
+            for (place, &x) in block.iter().enumerate() {
+                largest[place] = if x > largest[place] { x } else { largest[place] };
+                // It stays zero unless something is no number.
+                sums[place] += if x.is_nan() { x } else { 0.0 };
             }
         }
-        sum + f64::from(rest.iter().map(|x| x * x).sum::<f32>())
+        let all = largest.into_iter().chain(rest.iter().copied());
+        let is_known = !sums.iter().chain(rest).any(|x| x.is_nan());
+        if is_known {
+            all.fold(f32::NEG_INFINITY, f32::max)
+        } else {
+            f32::NAN
+        }
     }
 }
 
@@ -281,11 +276,51 @@ impl Work for Head<'_> {
             *score = (*score - largest).exp();
             sum += f64::from(*score);
         }
-        self.mixed.fill(0.0);
-        for (index, share) in self.scores.iter().enumerate() {
-            let share = (f64::from(*share) / sum) as f32;
-            // SAFETY: as above.
-            unsafe { add::<L>(self.mixed, self.values.row(index, self.mixed.len()), share) };
+        for score in self.scores.iter_mut() {
+            *score = (f64::from(*score) / sum) as f32;
+        }
+        const SIDE_BY_SIDE: usize = 4;
+        let (shares, values, length) = (&*self.scores, &self.values, self.mixed.len());
+        let mut place = 0;
+        // SAFETY: the caller promises the lanes; what is read and written is within a row.
+        unsafe {
+            while place + SIDE_BY_SIDE * L::N <= length {
+                mix::<L, SIDE_BY_SIDE>(shares, values, place, self.mixed);
+                place += SIDE_BY_SIDE * L::N;
+            }
+            while place + L::N <= length {
+                mix::<L, 1>(shares, values, place, self.mixed);
+                place += L::N;
+            }
+        }
+        for (place, mixed) in self.mixed.iter_mut().enumerate().skip(place) {
+            let of = |(index, share): (usize, &f32)| {
+                // SAFETY: a value that there is.
+                share * unsafe { values.row(index, length) }[place]
+            };
+            *mixed = shares.iter().enumerate().map(of).sum();
+        }
+    }
+}
+
+/// Numbers of the mixture from a place on, `K` lanes of them, whose sums stay in registers.
+///
+/// # Safety
+/// The processor has the lanes; values and the mixture are that long, and there is a value for each share.
+#[inline(always)]
+unsafe fn mix<L: Lanes, const K: usize>(shares: &[f32], values: &Rows, place: usize, mixed: &mut [f32]) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut sums = [L::all(0.0); K];
+        for (index, share) in shares.iter().enumerate() {
+            let value = values.row(index, mixed.len()).as_ptr().add(place);
+            let share = L::all(*share);
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                *sum = L::load(value.add(lane * L::N)).times_plus(share, *sum);
+            }
+        }
+        for (lane, sum) in sums.into_iter().enumerate() {
+            sum.store(mixed.as_mut_ptr().add(place + lane * L::N));
         }
     }
 }
@@ -312,28 +347,6 @@ unsafe fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
         .zip(&b[whole..])
         .map(|(a, b)| a * b)
         .sum::<f32>()
-}
-
-/// Adds so much of the second vector to the first.
-///
-/// # Safety
-/// The processor has the lanes.
-#[inline(always)]
-unsafe fn add<L: Lanes>(to: &mut [f32], x: &[f32], factor: f32) {
-    assert_eq!(to.len(), x.len());
-    let whole = to.len() - to.len() % L::N;
-    // SAFETY: both have so many numbers, and the caller promises the lanes.
-    unsafe {
-        let factor = L::all(factor);
-        for place in (0..whole).step_by(L::N) {
-            let sum = L::load(to.as_ptr().add(place));
-            let sum = L::load(x.as_ptr().add(place)).times_plus(factor, sum);
-            sum.store(to.as_mut_ptr().add(place));
-        }
-    }
-    for (to, x) in to[whole..].iter_mut().zip(&x[whole..]) {
-        *to += x * factor;
-    }
 }
 
 #[cfg(test)]

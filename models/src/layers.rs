@@ -77,6 +77,11 @@ impl Linear {
     }
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        if self.low_rank.is_none()
+            && let Some(y) = self.weight.affine_of_few(x, self.bias.as_ref())
+        {
+            return y;
+        }
         let size = x.size();
         let (inputs, outputs) = (size[size.len() - 1], self.weight.size()[1]);
         let rows = x.reshape([-1, inputs]);
@@ -214,6 +219,11 @@ impl Norm {
     fn layer_norm(&self, x: &Tensor) -> Tensor {
         let own_axes = self.weight.as_ref().map_or(1, Tensor::dim);
         if own_axes == 1 {
+            if let Some(normalised) =
+                fused::layer_norm(x, self.weight.as_ref(), self.bias.as_ref(), self.epsilon)
+            {
+                return normalised;
+            }
             let size = x.size()[x.dim() - 1];
             return x.layer_norm(
                 [size],

@@ -110,6 +110,15 @@ pub(crate) fn is_ours(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> boo
     Way::of(x, weight, bias) != Way::Torch
 }
 
+/// x W + b of x, `[.., in]`, and W, `[in, out]`, by an own kernel for few rows; `None` where there is none for them, or a gradient is
+/// to be kept.
+pub(crate) fn multiply_few_rows(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
+    match Way::of(x, weight, bias) {
+        Way::FewRows(width) if !x.requires_grad() => Some(few_rows::multiply(width, x, weight, bias)),
+        _ => None,
+    }
+}
+
 /// x W + b of x, `[.., in]`, and W, `[in, out]`. Autograd sees it only where it [is not ours](is_ours).
 pub(crate) fn multiply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     let size = x.size();
@@ -150,21 +159,21 @@ pub(crate) fn multiply_bf16(
     multiply_few(x, weights.len() / 2 / n_inputs, layout.most_rows(), multiply)
 }
 
-/// By a kernel for at most so many rows of float32, where it may be used and is worth it.
+/// By a kernel for at most so many rows of float32, `[.., in]`, where it may be used and is worth it; nothing is differentiated.
 fn multiply_few(
     x: &Tensor,
     n_outputs: usize,
     most_rows: i64,
     multiply: impl FnOnce(&Tensor) -> Option<Tensor>,
 ) -> Option<Tensor> {
-    let size = x.size();
-    let rows = x.reshape([-1, size[size.len() - 1]]);
-    let is_plain = x.kind() == Kind::Float && x.device() == Device::Cpu;
-    let is_large = rows.size()[1] * n_outputs as i64 >= LARGE;
-    if choice() == Choice::Torch || !is_plain || !is_large || !(1..=most_rows).contains(&rows.size()[0]) {
+    let n_inputs = *x.size().last()?;
+    let is_plain = x.kind() == Kind::Float && x.device() == Device::Cpu && !x.requires_grad();
+    let is_large = n_inputs * n_outputs as i64 >= LARGE;
+    let n_rows = x.numel() as i64 / n_inputs.max(1);
+    if choice() == Choice::Torch || !is_plain || !is_large || !(1..=most_rows).contains(&n_rows) {
         return None;
     }
-    Some(multiply(&rows)?.reshape([&size[..size.len() - 1], &[n_outputs as i64]].concat()))
+    multiply(x)
 }
 
 /// Whether a matrix has all that lies between its first number and its last.

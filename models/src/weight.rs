@@ -101,6 +101,14 @@ impl Weight {
         }
     }
 
+    /// The same of few rows, `[.., in]`, where they are multiplied in one step and nothing is differentiated.
+    pub(crate) fn affine_of_few(&self, x: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
+        match self {
+            Self::Numbers(numbers) => product::multiply_few_rows(x, numbers, bias),
+            Self::Stored(stored) => stored.product_of_few(x, bias),
+        }
+    }
+
     /// The cotangent of `x W`, `[.., out]`, as that of x, `[.., in]`.
     pub fn back(&self, cotangent: &Tensor) -> Tensor {
         self.tr().affine(cotangent, None)

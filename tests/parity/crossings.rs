@@ -1,5 +1,6 @@
 //! How often anything waits for data to cross between the host and the device, counted on the processor: the counts
-//! are the same on a GPU, where each of them is a wait.
+//! are the same on a GPU, where each of them is a wait; but the most probable token is found where logits lie on a processor, so
+//! that tokens are drawn here.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -37,6 +38,13 @@ fn options(n: usize) -> GenerateOptions {
     }
 }
 
+fn drawn(n: usize) -> GenerateOptions {
+    GenerateOptions {
+        do_sample: Some(true),
+        ..options(n)
+    }
+}
+
 /// How many tokens were made, and what crossed meanwhile.
 fn generated(model: &Model, options: &GenerateOptions) -> (u64, Crossings) {
     let mut n = 0;
@@ -58,14 +66,13 @@ fn a_token_crosses_once_however_it_is_chosen() {
         "families/gemma2",
     ] {
         let model = model(name, "float32");
-        let drawn = |top_k| GenerateOptions {
-            do_sample: Some(true),
+        let among = |top_k| GenerateOptions {
             top_k: Some(top_k),
             top_p: Some(0.9),
             min_p: Some(0.01),
-            ..options(9)
+            ..drawn(9)
         };
-        for options in [options(9), drawn(5), drawn(0)] {
+        for options in [among(5), among(0)] {
             let (n, crossed) = generated(&model, &options);
             assert_eq!(
                 (n, crossed.to_host, crossed.to_device),
@@ -74,6 +81,9 @@ fn a_token_crosses_once_however_it_is_chosen() {
             );
             assert_eq!(crossed.bytes_to_host, 9 * 8, "one id a token: {name}");
         }
+        // The most probable one is found where logits lie, on a processor.
+        let (n, crossed) = generated(&model, &options(9));
+        assert_eq!((n, crossed.to_host, crossed.to_device), (9, 0, 1), "{name}");
     }
 }
 
@@ -95,7 +105,7 @@ fn a_changed_model_writes_with_no_more_crossings() {
         edit(Site::ResidualAfter, Part::Whole, Change::Scale(1.5)),
     ];
     let changed = model.edited(&model.edits(edits).expect("edits"));
-    let (n, crossed) = generated(&changed, &options(7));
+    let (n, crossed) = generated(&changed, &drawn(7));
     assert_eq!((n, crossed.to_host, crossed.to_device), (7, 7, 1));
 }
 
@@ -118,7 +128,7 @@ fn beams_cross_once_a_step() {
 #[test]
 fn experts_tell_how_many_tokens_they_get_once_a_layer() {
     let model = model("families/mixtral", "float32");
-    let (n, crossed) = generated(&model, &options(5));
+    let (n, crossed) = generated(&model, &drawn(5));
     assert_eq!(crossed.to_host, n * (1 + model.config().n_layers as u64));
 }
 

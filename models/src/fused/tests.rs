@@ -37,6 +37,55 @@ fn the_root_mean_square_is_libtorchs() {
 }
 
 #[test]
+fn the_layer_norm_is_libtorchs() {
+    for size in [[3, 576], [2, 70], [1, 3]] {
+        let [weight, bias] = [noise(&size[1..]), noise(&size[1..])];
+        // Far from its mean, where a sum of squares alone would lose it.
+        let x = noise(&size) + 100.0;
+        let wide = |x: &Tensor| x.to_kind(Kind::Double);
+        let expected = wide(&x).layer_norm([size[1]], Some(wide(&weight)), Some(wide(&bias)), 1e-5, false);
+        let own = |x: &Tensor| layer_norm(x, Some(&weight), Some(&bias), 1e-5);
+        let libtorchs = x.layer_norm([size[1]], Some(&weight), Some(&bias), 1e-5, false);
+        let off = |found: &Tensor| (wide(found) - &expected).abs().max().double_value(&[]);
+        let found = own(&x).expect("it is plain");
+        assert!(
+            off(&found) <= off(&libtorchs).max(1e-5),
+            "{size:?}: {} and {}",
+            off(&found),
+            off(&libtorchs)
+        );
+        // As a part of another.
+        let part = Tensor::cat(&[&x, &x], -1).narrow(-1, size[1], size[1]);
+        assert_close(&own(&part).expect("it is plain"), &wide(&found), "a part");
+        assert!(own(&x.copy().set_requires_grad(true)).is_none());
+    }
+}
+
+#[test]
+fn the_largest_is_the_first_of_equals_and_what_is_no_number() {
+    for n in [1, 5, 32, 100] {
+        for place in [0, n / 2, n - 1] {
+            let of = |values: &[f32]| largest(&Tensor::from_slice(values)).expect("it is plain");
+            let mut values = vec![-1.0; n];
+            values[place..].fill(2.0);
+            assert_eq!(of(&values), (2.0, place));
+            values[place] = f32::INFINITY;
+            assert_eq!(of(&values), (f32::INFINITY, place));
+            values[place] = f32::NAN;
+            let (value, found) = of(&values);
+            assert!(
+                value.is_nan() && found == place,
+                "{n}, {place}: {value} at {found}"
+            );
+            values.fill(f32::NEG_INFINITY);
+            assert_eq!(of(&values), (f32::NEG_INFINITY, 0));
+        }
+    }
+    assert_eq!(largest(&noise(&[0])), None);
+    assert_eq!(largest(&noise(&[2]).to_kind(Kind::Double)), None);
+}
+
+#[test]
 fn turns_are_rotations() {
     let x = noise(&[2, 5, 3, 20]).transpose(1, 2); // [text, head, position, dim]
     for (start, half) in [(0, 10), (4, 6), (4, 8), (0, 3)] {

@@ -369,9 +369,7 @@ fn one_by_one(
     let mut sequence = [job.context.clone()];
     let mut logits = writer.begin(&job.context)?;
     loop {
-        let largest = logits.amax([-1], false); // [1]
-        let scores = job.processors.apply(&sequence, logits);
-        let chosen = sampler.choose(&scores.get(0), &largest);
+        let chosen = sampler.choose(logits, |logits| job.processors.apply(&sequence, logits));
         let chosen = chosen.ok_or_else(|| job.no_numbers())?;
         sequence[0].push(chosen.id);
         let shown = job.show(&sequence[0], on_draft);

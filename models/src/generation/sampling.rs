@@ -7,11 +7,12 @@ use std::cell::RefCell;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::config::GenerationConfig;
 use super::options::GenerateOptions;
 use crate::error::{Result, refuse};
+use crate::fused;
 use crate::host;
 
 /// Below this a temperature is no different from it: differences of scores divided by it stay in float32.
@@ -74,10 +75,20 @@ impl Sampler {
         self.random.as_ref().map(|_| self.seed)
     }
 
-    /// `scores`: `[vocabulary]`; `largest`, `[1]`, is that of the logits that they were made of. `None` where it is no
-    /// number: then there is nothing to choose by.
-    pub fn choose(&mut self, scores: &Tensor, largest: &Tensor) -> Option<Choice> {
-        let place = self.place(&scores.unsqueeze(0));
+    /// By `logits`, `[1, vocabulary]`, of which `score` makes scores. `None` where the largest is no number: then there is nothing to
+    /// choose by.
+    pub fn choose(&mut self, logits: Tensor, score: impl FnOnce(Tensor) -> Tensor) -> Option<Choice> {
+        if self.random.is_none()
+            && let Some((largest, _)) = fused::largest(&logits)
+        {
+            let (_, place) = fused::largest(&score(logits)).filter(|_| largest.is_finite())?;
+            return Some(Choice {
+                id: u32::try_from(place).ok()?,
+                place: host::index(&[place as i64], Device::Cpu),
+            });
+        }
+        let largest = logits.amax([-1], false); // [1]
+        let place = self.place(&score(logits));
         // One number crosses for both.
         let known = place.where_self(&largest.isfinite(), &place.full_like(-1));
         let id = u32::try_from(host::number(&known) as i64).ok()?;

@@ -54,7 +54,7 @@ pub(super) fn layout(weight: &Tensor) -> Option<Layout> {
     (stride[0] == 1 && stride[1] >= size[0]).then_some(Layout::ByOutput)
 }
 
-/// x W + b of x, `[row, in]`, at most [`MOST`] rows, and W, `[in, out]`, that has a [`layout`].
+/// x W + b of x, `[.., in]`, at most [`MOST`] rows, and W, `[in, out]`, that has a [`layout`].
 pub(super) fn multiply(width: Width, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     let (size, stride) = (weight.size(), weight.stride());
     let by_output = layout(weight) == Some(Layout::ByOutput);
@@ -82,7 +82,7 @@ pub(super) fn multiply_bf16(
     layout: Layout,
     bias: Option<&Tensor>,
 ) -> Option<Tensor> {
-    let n_inputs = x.size()[1] as usize;
+    let n_inputs = *x.size().last()? as usize;
     let n_outputs = weights.len() / 2 / n_inputs;
     match layout {
         Layout::ByOutput if n_inputs.is_multiple_of(2) => {
@@ -116,14 +116,16 @@ fn run<W: Word>(
     n_outputs: usize,
     bias: Option<&Tensor>,
 ) -> Tensor {
-    let size = x.size();
-    let (n_rows, n_inputs) = (size[0] as usize, size[1] as usize);
+    let mut size = x.size();
+    let n_inputs = size.pop().unwrap_or(1) as usize;
+    let n_rows = size.iter().product::<i64>() as usize;
     let x = match W::N {
         1 => x.contiguous(),
-        n => apart(&x.contiguous(), n),
+        n => apart(&x.contiguous(), n_inputs, n),
     };
     let bias = bias.map(Tensor::contiguous);
-    let product = Tensor::empty([size[0], n_outputs as i64], (Kind::Float, x.device()));
+    size.push(n_outputs as i64);
+    let product = Tensor::empty(&size, (Kind::Float, x.device()));
     // SAFETY: what the tensors' sizes say; they live to the end of this function.
     let job = unsafe {
         Job {
@@ -141,10 +143,10 @@ fn run<W: Word>(
     product
 }
 
-/// Inputs, `[row, in]`, that the first of `n` numbers of words are for, then those of the second.
-fn apart(x: &Tensor, n: usize) -> Tensor {
+/// Inputs, `[.., in]`, that the first of `n` numbers of words are for, then those of the second.
+fn apart(x: &Tensor, n_inputs: usize, n: usize) -> Tensor {
     let laid = Tensor::empty_like(x);
-    let (length, n_inputs) = (x.numel(), x.size()[1] as usize);
+    let length = x.numel();
     // SAFETY: both are float32 on the processor and have so many numbers side by side; the second is ours.
     let (x, to) = unsafe {
         (

@@ -198,7 +198,7 @@ impl StoredMatrix {
     }
 
     /// The same where few rows are multiplied with numbers as the file has them.
-    fn product_of_few(&self, x: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
+    pub(super) fn product_of_few(&self, x: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
         let row = 2 * self.rows.size[1];
         let bytes = &self.rows.bf16.as_ref()?[self.first * row..][..self.n_rows * row];
         product::multiply_bf16(x, bytes, self.turned, bias)

@@ -1,0 +1,122 @@
+//! Norms over the last axis.
+
+use tch::Tensor;
+
+use super::{PER_THREAD, Target, is_plain};
+use crate::host::lent;
+use crate::lanes::{Lanes, Width, Work};
+use crate::parallel;
+
+/// (x − mean x) / √(mean (x − mean x)² + ε) · w + b over the last axis, `w` and `b` of its length. Both means
+/// are in double precision.
+pub(crate) fn layer_norm(
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    epsilon: f64,
+) -> Option<Tensor> {
+    let (Some(weight), Some(bias)) = (weight, bias) else {
+        return None;
+    };
+    let n = *x.size().last()? as usize;
+    let fits = [weight, bias]
+        .iter()
+        .all(|own| own.dim() == 1 && own.numel() == n);
+    if x.numel() == 0 || !fits || ![x, weight, bias].into_iter().all(is_plain) {
+        return None;
+    }
+    let [x, weight, bias] = [x, weight, bias].map(Tensor::contiguous);
+    let y = x.empty_like();
+    let (from, weight, bias, to) = (lent(&x), lent(&weight), lent(&bias), Target::of(&y));
+    parallel::ranges(from.len() / n, (PER_THREAD / n).max(1), &|rows| {
+        for row in rows {
+            // SAFETY: each row is one thread's.
+            let to = unsafe { to.part(row * n, n) };
+            let from = &from[row * n..][..n];
+            let mean = Width::widest().run(Sum(from)) / n as f64;
+            for (to, x) in to.iter_mut().zip(from) {
+                *to = (f64::from(*x) - mean) as f32;
+            }
+            let square = Width::widest().run(Squares(to));
+            let inverse = (1.0 / (square / n as f64 + epsilon).sqrt()) as f32;
+            for ((to, weight), bias) in to.iter_mut().zip(weight).zip(bias) {
+                *to = *to * inverse * weight + bias;
+            }
+        }
+    });
+    Some(y)
+}
+
+/// x / √(mean x² + ε) · (w + more) over the last axis, `w` of its length. Squares are summed in double precision.
+pub(crate) fn root_mean_square(x: &Tensor, weight: &Tensor, more: f32, epsilon: f64) -> Option<Tensor> {
+    let n = *x.size().last()? as usize;
+    if !is_plain(x) || !is_plain(weight) || weight.dim() != 1 || weight.numel() != n || x.numel() == 0 {
+        return None;
+    }
+    let (x, weight) = (x.contiguous(), weight.contiguous());
+    let y = x.empty_like();
+    let (from, weight, to) = (lent(&x), lent(&weight), Target::of(&y));
+    parallel::ranges(from.len() / n, (PER_THREAD / n).max(1), &|rows| {
+        for row in rows {
+            // SAFETY: each row is one thread's.
+            let to = unsafe { to.part(row * n, n) };
+            let from = &from[row * n..][..n];
+            let square = Width::widest().run(Squares(from));
+            let inverse = (1.0 / (square / n as f64 + epsilon).sqrt()) as f32;
+            for ((to, x), weight) in to.iter_mut().zip(from).zip(weight) {
+                *to = x * inverse * (weight + more);
+            }
+        }
+    });
+    Some(y)
+}
+
+/// Σ x², in pieces that are summed in double precision.
+struct Squares<'a>(&'a [f32]);
+
+impl Work for Squares<'_> {
+    type Result = f64;
+
+    #[inline(always)]
+    unsafe fn by<L: Lanes>(self) -> f64 {
+        // SAFETY: the caller promises the lanes.
+        let sum = unsafe { in_pieces::<L>(self.0, |x, sum| x.times_plus(x, sum)) };
+        sum.0 + f64::from(sum.1.iter().map(|x| x * x).sum::<f32>())
+    }
+}
+
+/// Σ x, likewise.
+struct Sum<'a>(&'a [f32]);
+
+impl Work for Sum<'_> {
+    type Result = f64;
+
+    #[inline(always)]
+    unsafe fn by<L: Lanes>(self) -> f64 {
+        // SAFETY: the caller promises the lanes.
+        let sum = unsafe { in_pieces::<L>(self.0, |x, sum| x.plus(sum)) };
+        sum.0 + f64::from(sum.1.iter().sum::<f32>())
+    }
+}
+
+/// What is added up of pieces, which are summed in double precision, and the numbers that fill none.
+///
+/// # Safety
+/// The processor has the lanes.
+#[inline(always)]
+unsafe fn in_pieces<L: Lanes>(numbers: &[f32], add: impl Fn(L, L) -> L) -> (f64, &[f32]) {
+    const PIECE: usize = 64;
+    let (pieces, rest) = numbers.as_chunks::<PIECE>();
+    let mut sum = 0.0;
+    for piece in pieces {
+        // SAFETY: the caller promises the lanes, of which a piece has a whole number.
+        unsafe {
+            let mut of_piece = L::all(0.0);
+            for place in (0..PIECE).step_by(L::N) {
+                of_piece = add(L::load(piece.as_ptr().add(place)), of_piece);
+            }
+            sum += f64::from(of_piece.sum());
+        }
+    }
+    (sum, rest)
+}
