@@ -109,7 +109,8 @@ pub(super) fn register(registry: &mut Registry) {
 
         /// How often the session's work has waited so far for data to cross between the host and a model's device, and how
         /// many bytes that were: `to_host`, `bytes_to_host`, `to_device`, `bytes_to_device`. On a GPU each crossing waits for
-        /// all that the GPU has still to do. On a processor nothing waits, but what would is counted.
+        /// all that the GPU has still to do. On a processor nothing waits, but what would is counted: the
+        /// most probable token is found where it lies, and one that is drawn crosses.
         ///
         /// Example:
         /// ```rhai
