@@ -66,9 +66,23 @@ impl Diff {
 /// Positions whose predictions are made together.
 const HEAD_ROWS: usize = 16;
 /// The sites whose values the base's pass is asked for.
-const OF_BASE: [Site; 3] = [Site::ResidualBefore, Site::ResidualMid, Site::ResidualAfter];
+const OF_BASE: [Site; 5] = [
+    Site::ResidualBefore,
+    Site::ResidualMid,
+    Site::ResidualAfter,
+    Site::Keys,
+    Site::Values,
+];
 /// What a layer of the tuned model gives.
-const GIVEN: [Site; 3] = [Site::AttentionOutput, Site::MlpOutput, Site::ResidualAfter];
+const GIVEN: [Site; 5] = [
+    Site::AttentionOutput,
+    Site::MlpOutput,
+    Site::ResidualAfter,
+    Site::Keys,
+    Site::Values,
+];
+/// What layers of the tuned model give one after the other.
+const ALONG: [Site; 3] = [Site::ResidualAfter, Site::Keys, Site::Values];
 
 /// Both models over some texts, with the map of grafts where that is wanted.
 ///
@@ -166,7 +180,9 @@ fn one(
     report: Report,
 ) -> ecco_models::error::Result<Found> {
     let n_layers = base.config().n_layers;
-    let mut own = Exchange::new(&OF_BASE, report);
+    // Keys and values last, for layers that read those of others.
+    let n_shared = if base.config().reads_beside() { 2 } else { 0 };
+    let mut own = Exchange::new(&OF_BASE[..3 + n_shared], report);
     let (known, base_states) = run::known(base, input, &mut own)?;
     let of_base = own.kept;
     let mut plain = Exchange::new(&[Site::ResidualBefore, Site::ResidualAfter], report);
@@ -199,8 +215,13 @@ fn one(
     };
     let mut whole = Exchange {
         put: put(Site::ResidualBefore),
-        ..Exchange::new(&GIVEN, report)
+        ..Exchange::new(&GIVEN[..3 + n_shared], report)
     };
+    // What layers read of others is not theirs.
+    let shared = [Site::Keys, Site::Values].into_iter().flat_map(put);
+    whole
+        .put
+        .extend(shared.filter(|((_, layer), _)| base.config().source(*layer).is_some()));
     let last = (Site::ResidualAfter, n_layers - 1);
     whole
         .put
@@ -216,7 +237,7 @@ fn one(
         given.extend(halves.kept);
     }
     let first = (Site::ResidualBefore, 0);
-    let mut along = Exchange::new(&[Site::ResidualAfter], report);
+    let mut along = Exchange::new(&ALONG[..1 + n_shared], report);
     along
         .put
         .extend(of_base.get(&first).map(|value| (first, value.shallow_clone())));
@@ -231,26 +252,36 @@ fn one(
         let row = |site: Site, of: &HashMap<(Site, usize), Tensor>| {
             of.get(&(site, layer)).map(Tensor::shallow_clone)
         };
-        let mut rows = Rows {
-            layer,
-            rows: vec![
-                (Site::ResidualAfter, 0, row(Site::ResidualAfter, &given)),
-                (Site::AttentionOutput, 1, row(Site::AttentionOutput, &given)),
-                (Site::MlpOutput, 2, row(Site::MlpOutput, &given)),
-                (Site::ResidualAfter, 3, row(Site::ResidualAfter, &along)),
-            ],
-        };
+        let mut rows = Rows(vec![
+            (Site::ResidualAfter, layer, 0, row(Site::ResidualAfter, &given)),
+            (
+                Site::AttentionOutput,
+                layer,
+                1,
+                row(Site::AttentionOutput, &given),
+            ),
+            (Site::MlpOutput, layer, 2, row(Site::MlpOutput, &given)),
+            (Site::ResidualAfter, layer, 3, row(Site::ResidualAfter, &along)),
+        ]);
+        // Later layers read what it has for them.
+        for site in [Site::Keys, Site::Values] {
+            for later in layer + 1..n_layers {
+                let Some(source) = base.config().source(later).filter(|&source| source <= layer) else {
+                    continue;
+                };
+                if source == layer {
+                    let of_rows = [0, 1].map(|at| (site, later, at, row(site, &given)));
+                    rows.0.extend(of_rows);
+                }
+                let up_to = along.get(&(site, source)).map(Tensor::shallow_clone);
+                rows.0.push((site, later, 3, up_to));
+            }
+        }
         let states = run::resume(base, &known, layer, Sums::N, &mut rows)?;
         kl.push(divergences(tuned, &tuned_states, base, &states)?);
     }
-    let mut rows = Rows {
-        layer: 0,
-        rows: vec![(
-            Site::ResidualBefore,
-            0,
-            of_tuned.get(&first).map(Tensor::shallow_clone),
-        )],
-    };
+    let of_first = of_tuned.get(&first).map(Tensor::shallow_clone);
+    let mut rows = Rows(vec![(Site::ResidualBefore, 0, 0, of_first)]);
     let states = run::resume(base, &known, 0, 1, &mut rows)?;
     kl.push(divergences(tuned, &tuned_states, base, &states)?);
     kl.push(divergences(tuned, &tuned_states, tuned, &head_states)?);
@@ -382,15 +413,12 @@ impl Tap for Exchange<'_> {
     }
 }
 
-/// At one layer, puts something else into rows of a batch.
-struct Rows {
-    layer: usize,
-    rows: Vec<(Site, i64, Option<Tensor>)>,
-}
+/// At a site of a layer, puts something else into a row of a batch.
+struct Rows(Vec<(Site, usize, i64, Option<Tensor>)>);
 
 impl Tap for Rows {
     fn wants(&self, site: Site, layer: usize) -> bool {
-        layer == self.layer && self.rows.iter().any(|(of, ..)| *of == site)
+        self.0.iter().any(|(of, at, ..)| (*of, *at) == (site, layer))
     }
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
@@ -398,8 +426,8 @@ impl Tap for Rows {
             return value;
         }
         let changed = value.copy();
-        for (of, row, other) in &self.rows {
-            if let (true, Some(other)) = (*of == site, other) {
+        for (of, at, row, other) in &self.0 {
+            if let (true, Some(other)) = ((*of, *at) == (site, layer), other) {
                 let other = bring(other, (value.kind(), value.device()));
                 changed.narrow(0, *row, 1).copy_(&other);
             }

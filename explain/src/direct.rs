@@ -56,7 +56,7 @@ pub struct Layer {
     pub attention_bias: f64,
     /// Of attention to an encoder, where there is one.
     pub cross: Option<f64>,
-    /// The sum of `neurons` and `mlp_bias`.
+    /// The sum of `neurons` and `mlp_bias`. What a layer makes of an input of its own counts as the MLP's, whatever its neurons do.
     pub mlp: f64,
     pub neurons: Vec<f64>,
     pub mlp_bias: f64,
@@ -244,6 +244,10 @@ impl<'a> Way<'a> {
         let (from_norms, after_sum) = (block.residual.from_norms, block.residual.after_sum);
         let place = (Kind::Double, block.place().1);
         (self.direction, self.bias) = (bring(&self.direction, place), bring(&self.bias, place));
+        let after = block
+            .own_input
+            .as_ref()
+            .map(|_| self.along(&self.saved(Site::ResidualAfter, layer)));
         self.direction = block.scaled(self.direction.shallow_clone());
         let pre = self.saved(Site::ResidualBefore, layer);
         let attended = self.saved(Site::AttentionOutput, layer);
@@ -266,6 +270,13 @@ impl<'a> Way<'a> {
         self.back_through(after_sum, &block.mlp_post_norm, &last);
         let mlp = self.along(&written);
         let (neurons, activations, mlp_bias) = self.neurons(block, layer);
+        let (mlp, mlp_bias) = match after {
+            Some(after) => {
+                let own = after - self.along(&last);
+                (mlp + &own, mlp_bias + own)
+            }
+            None => (mlp, mlp_bias),
+        };
         self.back_through(from_norms, &block.mlp_norm, &before_mlp);
         if looked.is_some() {
             self.back_through(after_sum, post_norm, &cross_sum);

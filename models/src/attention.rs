@@ -4,12 +4,16 @@
 //! - [`Projections`]: to queries, keys and values; [`HeadNorm`]: norms on them
 //! - [`view`]: which keys a query sees, and what their distance adds
 //! - [`memory`]: keys and values that are kept
+//! - [`Beside`]: what layers read besides the stream
 //! - `latent`: queries, keys and values of short vectors
+//! - `distance`: what queries and keys have to do with how far apart they are
 //! - `apart`: heads that read streams of their own
 //! - [`cursor`]: passes over one token more whose place is a number on the device; `one`: their attention
 
 mod apart;
+mod beside;
 pub mod cursor;
+mod distance;
 mod head_norm;
 mod latent;
 pub mod memory;
@@ -19,7 +23,7 @@ pub mod view;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::config::{Config, Disentangled, Positions, QkNorm};
+use crate::config::{Config, Positions, QkNorm};
 use crate::error::Result;
 use crate::fused;
 use crate::host::{self, bring, wide};
@@ -28,12 +32,13 @@ use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
+pub use beside::Beside;
 pub use cursor::{Cursor, Start};
+use distance::Distance;
 pub use head_norm::HeadNorm;
 pub use latent::Latent;
 pub use memory::{Cache, CrossMemory, LayerMemory};
 pub use projections::Projections;
-use view::Distances;
 pub use view::{View, Views};
 
 /// Attention of one layer, without the norms around it.
@@ -58,30 +63,15 @@ pub struct Attention {
     pub window: Option<i64>,
     /// Which of the model's turns is this layer's.
     pub rope: Option<usize>,
+    /// The earlier layer whose keys and values it reads, where it makes none.
+    pub source: Option<usize>,
+    /// Whether later layers read its own.
+    is_source: bool,
     distance: Option<Distance>,
 }
 
-/// What makes keys and queries of the vectors of distances.
-struct Distance {
-    kind: Disentangled,
-    key: Option<Linear>,
-    query: Option<Linear>,
-}
-
-impl Distance {
-    fn load(config: &Config, kind: Disentangled, name: &str, weights: &mut Weights) -> Result<Self> {
-        let (hidden, heads) = (config.hidden_size, config.n_heads * config.head_dim);
-        let mut linear = |wanted: bool, part: &str| match wanted && !kind.shared {
-            true => Linear::load(weights, &format!("{name}.{part}"), hidden, heads, true).map(Some),
-            false => Ok(None),
-        };
-        Ok(Self {
-            kind,
-            key: linear(kind.content_to_position, "distance_key")?,
-            query: linear(kind.position_to_content, "distance_query")?,
-        })
-    }
-}
+/// The name of attention to a stack's own positions.
+pub const OWN: &str = "attention";
 
 impl Attention {
     /// A layer's attention to its own positions, or to another stack's: `part` is its name.
@@ -89,7 +79,11 @@ impl Attention {
         let attention = &config.attention;
         let heads = config.heads(layer);
         let name = config.name_in_layer(layer, part);
-        let projections = Projections::load(config, heads, &name, weights)?;
+        let source = config.source(layer).filter(|_| part == OWN);
+        let projections = match source {
+            Some(_) => Projections::load_queries(config, heads, &name, weights)?,
+            None => Projections::load(config, heads, &name, weights)?,
+        };
         let mixed = config.n_heads * heads.value_dim;
         let output = format!("{name}.output");
         let output = Linear::load(weights, &output, mixed, config.hidden_size, attention.output_bias)?;
@@ -97,13 +91,17 @@ impl Attention {
             let name = format!("{name}.{part}");
             HeadNorm::load(weights, &name, [n_heads, heads.head_dim], place, norm)
         };
-        let of_values = match attention.value_norm {
+        let of_values = match attention.value_norm && source.is_none() {
             true => QkNorm::Head,
             false => QkNorm::None,
         };
+        let of_keys = match source {
+            Some(_) => QkNorm::None,
+            None => attention.qk_norm,
+        };
         let (query_norm, key_norm, value_norm) = (
             norm("query_norm", config.n_heads, attention.qk_norm, config.norm)?,
-            norm("key_norm", heads.n_kv_heads, attention.qk_norm, config.norm)?,
+            norm("key_norm", heads.n_kv_heads, of_keys, config.norm)?,
             norm("value_norm", heads.n_kv_heads, of_values, config.bare_norm())?,
         );
         let sinks = match attention.sinks {
@@ -134,6 +132,8 @@ impl Attention {
             sinks,
             window: attention.windows[layer].map(|window| window as i64),
             rope,
+            source,
+            is_source: part == OWN && config.sources().contains(&layer),
             distance,
         })
     }
@@ -152,7 +152,14 @@ impl Attention {
         layer: usize,
         tap: &mut dyn Tap,
     ) -> Tensor {
-        let projected = self.project(x, tap.rule());
+        let rule = tap.rule();
+        let projected = match self.source {
+            Some(_) => (self.queries(x, rule), None),
+            None => {
+                let (query, key, value) = self.project(x, rule);
+                (query, Some([key, value]))
+            }
+        };
         self.attend(projected, self.gates(x), memory, view, layer, tap)
     }
 
@@ -165,15 +172,16 @@ impl Attention {
         layer: usize,
         tap: &mut dyn Tap,
     ) -> Tensor {
-        let projected = self.project_apart(streams, tap.rule());
+        let (query, key, value) = self.project_apart(streams, tap.rule());
+        let projected = (query, Some([key, value]));
         let gates = self.gates_apart(&streams[0], tap.rule());
         self.attend(projected, gates, None, view, layer, tap)
     }
 
-    /// From queries, keys and values that are not turned yet.
+    /// From queries, keys and values that are not turned yet; without the latter they are an earlier layer's.
     fn attend(
         &self,
-        (query, key, value): (Tensor, Tensor, Tensor),
+        (query, own): (Tensor, Option<[Tensor; 2]>),
         gates: Option<Tensor>,
         memory: Option<LayerMemory>,
         view: &View,
@@ -181,6 +189,7 @@ impl Attention {
         tap: &mut dyn Tap,
     ) -> Tensor {
         let rule = tap.rule();
+        let (query, own) = self.placed(query, own, view);
         let turn = |x: Tensor, norm: &Option<HeadNorm>| {
             let turned = self
                 .rope
@@ -191,11 +200,21 @@ impl Attention {
             }
         };
         let query = tap.visit(Site::Queries, layer, turn(query, &self.query_norm)); // [batch, head, query, head_dim]
-        let mut key = tap.visit(Site::Keys, layer, turn(key, &self.key_norm));
-        let mut value = tap.visit(Site::Values, layer, value);
-        if let Some(memory) = memory {
-            (key, value) = memory.extend(&key, &value);
-        }
+        let (key, value) = match own {
+            Some([key, value]) => {
+                let key = tap.visit(Site::Keys, layer, turn(key, &self.key_norm));
+                let value = tap.visit(Site::Values, layer, value);
+                let (key, value) = match memory {
+                    Some(memory) => memory.extend(&key, &value),
+                    None => (key, value),
+                };
+                if self.is_source {
+                    view.beside.share(layer, [&key, &value]);
+                }
+                (key, value)
+            }
+            None => self.shared(&query, memory.is_some(), view, layer, tap),
+        };
         let mixed = if view.has_cursor() {
             self.one(&query, &key, &value, view)
         } else if self.needs_pattern(view, rule) {
@@ -217,6 +236,47 @@ impl Attention {
         };
         let mixed = tap.visit(Site::HeadOutputs, layer, mixed); // [batch, head, query, value_dim]
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
+    }
+
+    /// Queries and keys with what their positions add, where these are not in the stream.
+    fn placed(&self, query: Tensor, own: Option<[Tensor; 2]>, view: &View) -> (Tensor, Option<[Tensor; 2]>) {
+        match (&view.places, &self.projections, own) {
+            (
+                Some(places),
+                Projections::Separate {
+                    query: of,
+                    key: of_key,
+                    ..
+                },
+                Some([key, value]),
+            ) => {
+                let query = query + split_heads(&of.linear(places), self.n_heads);
+                let key = key + split_heads(&of_key.linear(places), self.n_kv_heads);
+                (query, Some([key, value]))
+            }
+            (_, _, own) => (query, own),
+        }
+    }
+
+    /// Keys and values of an earlier layer. Where they are all there are, and not what is kept of more, a tap sees them as this layer
+    /// reads them.
+    fn shared(
+        &self,
+        query: &Tensor,
+        is_kept: bool,
+        view: &View,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> (Tensor, Tensor) {
+        let source = self.source.expect("a layer without keys of its own");
+        let [key, value] = view.beside.shared(source, query.size()[0], self.place());
+        if is_kept {
+            return (key, value);
+        }
+        (
+            tap.visit(Site::Keys, layer, key),
+            tap.visit(Site::Values, layer, value),
+        )
     }
 
     /// Attention to the states of an encoder, `[batch, key, hidden]`.
@@ -313,32 +373,6 @@ impl Attention {
             None => rule.softmax(&scores),
         };
         rule.held(&pattern.to_kind(kind))
-    }
-
-    /// What queries and keys have to do with their distance: `[batch, head, query, key]`.
-    fn meet(&self, distance: &Distance, distances: &Distances, query: &Tensor, key: &Tensor) -> Tensor {
-        let heads = |own: &Option<Linear>, shared: usize| match (own, &self.projections) {
-            (Some(linear), _) => split_heads(&linear.forward(&distances.vectors), self.n_heads),
-            (None, Projections::Separate { query, key, .. }) => {
-                split_heads(&[query, key][shared].forward(&distances.vectors), self.n_heads)
-            }
-            (None, _) => Tensor::zeros_like(&distances.vectors),
-        };
-        let gathered = |x: &Tensor, vectors: Tensor, index: &Tensor| {
-            let all = x.matmul(&vectors.transpose(-2, -1)); // [batch, head, query, distance]
-            let size = [&all.size()[..3], &[index.size()[1]]].concat();
-            all.gather(-1, &index.expand(size, false), false)
-        };
-        let ahead = || gathered(query, heads(&distance.key, 1), &distances.ahead);
-        let behind = || gathered(key, heads(&distance.query, 0), &distances.behind).transpose(-2, -1);
-        let kind = distance.kind;
-        let sum = match (kind.content_to_position, kind.position_to_content) {
-            (true, true) => ahead() + behind(),
-            (true, false) => ahead(),
-            (false, true) => behind(),
-            (false, false) => Tensor::zeros([1], (query.kind(), query.device())),
-        };
-        sum * self.scale
     }
 
     /// The heads' mixtures of values, `[batch, head, query, value_dim]`.

@@ -7,9 +7,10 @@
 //! last layer only the target's own row is wide.
 //!
 //! `attention` and `short_convolution` are the ways back through what mixes positions; states that are carried from position to
-//! position, and experts, are left to autograd. `tests/` hold all of it against autograd.
+//! position, and experts, are left to autograd. `beside` is what goes from layer to layer beside the stream. `tests/` hold all of it against autograd.
 
 mod attention;
+mod beside;
 mod short_convolution;
 
 use std::ops::ControlFlow;
@@ -25,6 +26,8 @@ use crate::mlp::{Mlp, Shape};
 use crate::rules::{By, Rule};
 use crate::stack::{Block, Mixer, apply};
 use crate::tap::{Capture, NoTap, Site, Tap};
+
+use beside::Cotangents;
 
 /// What a forward pass has to record for [`pull_back`].
 const SITES: &[Site] = &[
@@ -82,7 +85,10 @@ pub fn pull_back(
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let mut rows = host::index(&rows, decoder.device());
     let last = decoder.stack.blocks.len() - 1;
-    let mut views = Views::new(&decoder.stack, Start::Known(0), n_positions, None);
+    let embeddings = embeddings.narrow(1, 0, n_positions);
+    let beside = decoder.stack.beside(&embeddings, Rule::Gradient);
+    let mut views = Views::new(&decoder.stack, Start::Known(0), n_positions, None).with(beside);
+    let others = Cotangents::default();
     let main = decoder.stack.place();
     let x = saved.tensor(Site::ResidualAfter, last);
     let x = bring(
@@ -109,14 +115,18 @@ pub fn pull_back(
             n_positions,
             view: views.at(place),
             rule,
+            others: &others,
         }
         .backward(&bring(&cotangent, place));
     }
-    let embeddings = embeddings.narrow(1, 0, n_positions);
-    Ok(decoder
-        .stack
-        .embedding
-        .backward(&embeddings, bring(&cotangent, main), decoder.config(), rule))
+    let of_inputs = others.of_inputs(main);
+    Ok(decoder.stack.embedding.backward(
+        &embeddings,
+        bring(&cotangent, main),
+        of_inputs.as_ref(),
+        decoder.config(),
+        rule,
+    ))
 }
 
 /// The positions at which a layer's output has a cotangent.
@@ -162,13 +172,14 @@ struct Layer<'a> {
     n_positions: i64,
     view: &'a View<'a>,
     rule: Rule,
+    others: &'a Cotangents,
 }
 
 impl Layer<'_> {
     /// From the cotangent of the layer's output at the queries to that of its input at all positions.
     fn backward(&self, cotangent: &Tensor) -> Tensor {
         let block = self.block;
-        let cotangent = &block.scaled(cotangent.shallow_clone());
+        let cotangent = &self.own_input(block.scaled(cotangent.shallow_clone()));
         let pre = self.saved(Site::ResidualBefore).narrow(1, 0, self.n_positions);
         if let Some(norm) = block.only_norm() {
             let branch = match block.mixer {

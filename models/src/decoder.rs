@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::attention::{Cache, CrossMemory, Cursor};
+use crate::attention::{Beside, Cache, CrossMemory, Cursor};
 use crate::config::{Config, Head};
 use crate::edit::StackEdits;
 use crate::encoder_decoder::SHARED;
@@ -139,11 +139,11 @@ impl Decoder {
     pub fn resume(
         &self,
         first: usize,
-        x: &Tensor,
+        from: (&Tensor, &Beside),
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
-        Ok(self.project(self.stack.resume(first, x, memories, tap)?))
+        Ok(self.project(self.stack.resume(first, from, memories, tap)?))
     }
 
     /// The head's input as it would be if `x`, `[.., hidden]`, were the stream after the last layer; `raw` leaves the

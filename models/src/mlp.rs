@@ -57,7 +57,7 @@ pub enum GatedInput {
 
 impl Mlp {
     pub fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (hidden, inner) = (config.hidden_size, config.neurons(layer));
         let name = config.name_in_layer(layer, "mlp");
         let shape = match &config.mlp {
             _ if !config.has_mlp(layer) => Shape::Nothing,

@@ -170,7 +170,10 @@ fn neurons(config: &Config) -> usize {
             let all = experts.n_experts * config.intermediate_size + shared;
             experts.dense_size.max(all)
         }
-        _ => config.intermediate_size,
+        _ => (0..config.n_layers)
+            .map(|layer| config.neurons(layer))
+            .max()
+            .unwrap_or(0),
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod block;
 pub(crate) mod common;
+mod embedding;
 mod mixer;
+mod own_input;
 mod sines;
 
 use std::ops::{ControlFlow, Deref};
@@ -11,21 +13,21 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::attention::{Cache, CrossMemory, Cursor, Start, Views};
-use crate::config::{Config, InnerProjection, Positions, Sines};
+use crate::attention::{Beside, Cache, CrossMemory, Cursor, Start, Views};
+use crate::config::Config;
 use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
 use crate::guard::ensure_read;
 use crate::host::{self, bring};
-use crate::layers::{Linear, Norm};
+use crate::layers::Norm;
 use crate::rules::Rule;
-use crate::tap::{NoTap, Reader, Site, Tap};
-use crate::weight::Weight;
+use crate::tap::{Capture, NoTap, Reader, Site, Tap};
 use crate::weights::Weights;
 
 use block::Surroundings;
 pub use block::{Block, Cross, apply, apply_by};
 use common::Common;
+pub use embedding::Embedding;
 pub use mixer::Mixer;
 
 /// Embedding, blocks and norm with their weights, and what is changed in its passes. Blocks may be on other devices
@@ -43,6 +45,13 @@ pub struct Parts {
     pub final_norm: Option<Norm>,
 }
 
+/// Where a pass begins: the layer, the stream before it, and what it has beside that.
+struct Begin {
+    layer: usize,
+    x: Tensor,
+    beside: Rc<Beside>,
+}
+
 /// What is known of a batch's positions beside their embeddings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Marks<'a> {
@@ -50,15 +59,6 @@ pub struct Marks<'a> {
     pub padding: Option<&'a Tensor>,
     /// In which segment each is, `[batch or 1, position]`; all in the first without.
     pub segments: Option<&'a Tensor>,
-}
-
-/// From token ids to the residual stream.
-pub struct Embedding {
-    pub tokens: Weight,        // [vocabulary, size]
-    positions: Option<Tensor>, // [position, size or hidden]
-    segments: Option<Tensor>,  // [segment, size or hidden]
-    project: Option<Linear>,
-    norm: Option<Norm>,
 }
 
 impl Stack {
@@ -126,7 +126,7 @@ impl Stack {
         self.embedding.tokens.kind()
     }
 
-    /// Token embeddings alone, without positions: `[1, position, size]`.
+    /// Token embeddings alone, without positions: `[1, position, size]`, see [`Config::input_size`].
     pub fn embed(&self, ids: &[u32]) -> Tensor {
         let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
         self.embed_from(&host::tensor(&ids, self.device()))
@@ -134,7 +134,7 @@ impl Stack {
 
     /// The same of ids that are on the device already, `[position]`.
     pub fn embed_from(&self, ids: &Tensor) -> Tensor {
-        self.embedding.tokens.rows(ids).unsqueeze(0)
+        self.embedding.rows(ids).unsqueeze(0)
     }
 
     /// From token embeddings `[batch, position, size]` to the residual stream after the last layer, normalised
@@ -151,25 +151,27 @@ impl Stack {
         let start = cache.as_ref().map_or(0, |cache| cache.length);
         self.with_edits(start, tap, |tap| {
             let start = Start::Known(start);
-            let x = self
-                .embedding
-                .forward(embeddings, start, marks.segments, &self.config, tap.rule());
-            self.through(0, x, start, marks.padding, cache, memories, tap)
+            let begin = self.begin(embeddings, start, marks.segments, tap.rule());
+            self.through(begin, start, marks.padding, cache, memories, tap)
         })
     }
 
     /// The same from a later layer on: `x` is the residual stream before it, `[batch, position, hidden]`, of texts from
-    /// their start on.
+    /// their start on, and `beside` what the pass had beside it.
     pub fn resume(
         &self,
         first: usize,
-        x: &Tensor,
+        (x, beside): (&Tensor, &Beside),
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
-        let x = x.shallow_clone();
+        let begin = Begin {
+            layer: first,
+            x: x.shallow_clone(),
+            beside: beside.again(),
+        };
         self.with_edits(0, tap, |tap| {
-            self.through(first, x, Start::Known(0), None, None, memories, tap)
+            self.through(begin, Start::Known(0), None, None, memories, tap)
         })
     }
 
@@ -177,10 +179,47 @@ impl Stack {
     /// one place and nothing edited.
     pub fn step(&self, embeddings: &Tensor, cache: &mut Cache, cursor: &Cursor) -> Result<Tensor> {
         let start = Start::OnDevice(cursor);
-        let x = self
-            .embedding
-            .forward(embeddings, start, None, &self.config, Rule::Gradient);
-        self.through(0, x, start, None, Some(cache), None, &mut NoTap)
+        let begin = self.begin(embeddings, start, None, Rule::Gradient);
+        self.through(begin, start, None, Some(cache), None, &mut NoTap)
+    }
+
+    /// What passes over these embeddings have beside the stream before their first layer.
+    pub(crate) fn beside(&self, embeddings: &Tensor, rule: Rule) -> Rc<Beside> {
+        Rc::new(Beside::new(self.embedding.own_inputs(
+            embeddings,
+            &self.config,
+            rule,
+        )))
+    }
+
+    /// What a pass has had beside the stream, by what [`Self::recorder`] has seen of it. Its embeddings are asked for where they are needed.
+    pub fn beside_of_pass(&self, embeddings: impl FnOnce() -> Tensor, recorded: &Capture) -> Beside {
+        let inputs = match self.config.embedding.own {
+            0 => None,
+            _ => self
+                .embedding
+                .own_inputs(&embeddings(), &self.config, Rule::Gradient),
+        };
+        let of_layer = |layer: usize| {
+            let both = [Site::Keys, Site::Values].map(|site| recorded.tensor(site, layer).shallow_clone());
+            (layer, both)
+        };
+        Beside::of(inputs, self.config.sources().into_iter().map(of_layer).collect())
+    }
+
+    /// Records what [`Self::beside_of_pass`] needs.
+    pub fn recorder(&self) -> Capture {
+        Capture::new(&[Site::Keys, Site::Values], Some(&self.config.sources()))
+    }
+
+    /// The first layer's.
+    fn begin(&self, embeddings: &Tensor, start: Start, segments: Option<&Tensor>, rule: Rule) -> Begin {
+        let (embedding, config) = (&self.embedding, &self.config);
+        Begin {
+            layer: 0,
+            x: embedding.forward(embeddings, start, segments, config, rule),
+            beside: self.beside(embeddings, rule),
+        }
     }
 
     /// Work whose tap sees what is edited, of texts that go on at `start`.
@@ -192,21 +231,20 @@ impl Stack {
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // What a pass is made of.
     fn through(
         &self,
-        first: usize,
-        mut x: Tensor,
+        begin: Begin,
         start: Start,
         padding: Option<&Tensor>,
         mut cache: Option<&mut Cache>,
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
+        let mut x = begin.x;
         let n_positions = x.size()[1];
-        let mut views = Views::new(&self.parts, start, n_positions, padding);
+        let mut views = Views::new(&self.parts, start, n_positions, padding).with(begin.beside);
         let rule = tap.rule();
-        for (layer, block) in self.blocks.iter().enumerate().skip(first) {
+        for (layer, block) in self.blocks.iter().enumerate().skip(begin.layer) {
             if tap.proceed(layer) == ControlFlow::Break(()) {
                 return Err(Error::Interrupted);
             }
@@ -236,11 +274,17 @@ impl Stack {
     }
 
     /// One layer alone: from the residual stream before it to that after it, `[batch, position, hidden]`, of a text
-    /// from its start on. A tap may make more of one text on the way.
-    pub fn layer(&self, layer: usize, x: Tensor, source: Option<&CrossMemory>, tap: &mut dyn Tap) -> Tensor {
+    /// from its start on, and `beside` what its pass had beside it. A tap may make more of one text on the way.
+    pub fn layer(
+        &self,
+        layer: usize,
+        (x, beside): (Tensor, &Beside),
+        source: Option<&CrossMemory>,
+        tap: &mut dyn Tap,
+    ) -> Tensor {
         let block = &self.blocks[layer];
         let place = block.place();
-        let mut views = Views::new(&self.parts, Start::Known(0), x.size()[1], None);
+        let mut views = Views::new(&self.parts, Start::Known(0), x.size()[1], None).with(beside.again());
         let around = Surroundings {
             memory: None,
             source,
@@ -263,188 +307,5 @@ impl Deref for Parts {
 
     fn deref(&self) -> &Common {
         &self.common
-    }
-}
-
-impl Embedding {
-    /// What is added to tokens' embeddings, a row each: `[row, size or hidden]`; before the first position's are the offset's.
-    pub fn positions(&self) -> Option<&Tensor> {
-        self.positions.as_ref()
-    }
-
-    fn load(config: &Config, weights: &mut Weights) -> Result<Self> {
-        let (hidden, size) = (config.hidden_size, config.embedding.size);
-        let (width, bias) = match config.embedding.projected {
-            InnerProjection::BeforePositions => (hidden, false),
-            InnerProjection::Last => (size, true),
-        };
-        let own = config.embedding_name();
-        let name = if weights.has(&own) {
-            &own
-        } else {
-            "token_embedding.weight"
-        };
-        let tokens = weights.take_whole(name, &[config.vocab_size, size])?;
-        let positions = match config.positions {
-            Positions::Learned { offset } => {
-                let shape = [config.context_length + offset, width];
-                Some(weights.take(&config.name("position_embedding.weight"), &shape)?)
-            }
-            Positions::Sinusoidal {
-                sines: Sines::Counted,
-                ..
-            } => {
-                let name = config.name("position_embedding.weight");
-                let shape = [config.context_length, width];
-                Some(match weights.has(&name) {
-                    true => weights.take(&name, &shape)?,
-                    false => sines::counted(config.context_length, width),
-                })
-            }
-            _ => None,
-        };
-        let segments = match config.embedding.n_segments {
-            0 => None,
-            n => Some(weights.take(&config.name("segment_embedding.weight"), &[n, width])?),
-        };
-        let place = |x: Tensor| {
-            if tokens.defined() {
-                bring(&x, tokens.place())
-            } else {
-                x
-            }
-        };
-        Ok(Self {
-            positions: positions.map(place),
-            tokens,
-            segments: segments.filter(Tensor::defined),
-            project: match size == hidden {
-                true => None,
-                false => Some(Linear::load(
-                    weights,
-                    &config.name("project_in"),
-                    size,
-                    hidden,
-                    bias,
-                )?),
-            },
-            norm: match config.embedding.norm {
-                true => Some(Norm::load(
-                    weights,
-                    &config.name("embedding_norm"),
-                    &[width],
-                    config.norm,
-                )?),
-                false => None,
-            },
-        })
-    }
-
-    /// Token embeddings to the residual stream before the first layer.
-    fn forward(
-        &self,
-        embeddings: &Tensor,
-        start: Start,
-        segments: Option<&Tensor>,
-        config: &Config,
-        rule: Rule,
-    ) -> Tensor {
-        let x = apply_by(&self.norm, &self.sum(embeddings, start, segments, config), rule);
-        match (&self.project, config.embedding.projected) {
-            (Some(project), InnerProjection::Last) => project.forward(&x),
-            _ => x,
-        }
-    }
-
-    /// Token embeddings, scaled and projected, positions and segments.
-    fn sum(&self, embeddings: &Tensor, start: Start, segments: Option<&Tensor>, config: &Config) -> Tensor {
-        let mut x = match config.embedding.scale {
-            1.0 => embeddings.shallow_clone(),
-            // Rounded as the embeddings are: in bfloat16 the models were trained with it so. A single number goes to
-            // the device with the call.
-            scale => embeddings * Tensor::from(scale).to_kind(embeddings.kind()),
-        };
-        if let (Some(project), InnerProjection::BeforePositions) = (&self.project, config.embedding.projected)
-        {
-            x = project.forward(&x);
-        }
-        // Not in place: what comes in may be the caller's.
-        match (&config.positions, &self.positions) {
-            (Positions::Learned { offset } | Positions::Sinusoidal { offset, .. }, Some(positions)) => {
-                let offset = *offset as i64;
-                x = x.g_add(&match start {
-                    Start::Known(start) => positions.narrow(0, start + offset, embeddings.size()[1]),
-                    Start::OnDevice(cursor) => positions.index_select(0, &(&cursor.position + offset)),
-                });
-            }
-            (Positions::Sinusoidal { offset, .. }, None) => {
-                let on = (Kind::Float, x.device());
-                let first = *offset as i64;
-                let places = match start {
-                    Start::Known(start) => {
-                        let first = start + first;
-                        Tensor::arange_start(first, first + embeddings.size()[1], on)
-                    }
-                    Start::OnDevice(cursor) => (&cursor.position + first).to_kind(Kind::Float),
-                };
-                x = x.g_add(&sines::endless(&places, &x));
-            }
-            _ => {}
-        }
-        match (&self.segments, segments) {
-            (Some(vectors), None) => x + vectors.get(0),
-            (Some(vectors), Some(segments)) => {
-                let rows = vectors.index_select(0, &segments.flatten(0, -1));
-                x + rows.unflatten(0, segments.size())
-            }
-            (None, _) => x,
-        }
-    }
-
-    /// What tokens alone write to the stream, `[.., hidden]`: their embeddings `[.., size]` scaled and projected, and a
-    /// norm's linear part; no positions, segments or biases.
-    pub fn of_tokens(&self, embeddings: &Tensor, config: &Config) -> Tensor {
-        let x = embeddings * config.embedding.scale;
-        let normed = |x: &Tensor| match &self.norm {
-            Some(norm) => norm.linear(x),
-            None => x.shallow_clone(),
-        };
-        match (&self.project, config.embedding.projected) {
-            (Some(project), InnerProjection::Last) => project.linear(&normed(&x)),
-            (Some(project), _) => normed(&project.linear(&x)),
-            (None, _) => normed(&x),
-        }
-    }
-
-    /// From the cotangent of the stream before the first layer to that of the token embeddings.
-    pub fn backward(
-        &self,
-        embeddings: &Tensor,
-        mut cotangent: Tensor,
-        config: &Config,
-        rule: Rule,
-    ) -> Tensor {
-        let is_last = config.embedding.projected == InnerProjection::Last;
-        let project = |cotangent: Tensor| match &self.project {
-            Some(project) => project.backward(&cotangent),
-            None => cotangent,
-        };
-        if is_last {
-            cotangent = project(cotangent);
-        }
-        if let Some(norm) = &self.norm {
-            cotangent = norm.backward_by(
-                &self.sum(embeddings, Start::Known(0), None, config),
-                &cotangent,
-                rule,
-            );
-        }
-        if !is_last {
-            cotangent = project(cotangent);
-        }
-        match config.embedding.scale {
-            1.0 => cotangent,
-            scale => cotangent * scale,
-        }
     }
 }

@@ -1,7 +1,9 @@
 //! TransformerLens' own files: their settings, one by one, and what is not read of them.
 
+use std::ops::ControlFlow;
+
 use ecco_interpreter::unwatched;
-use ecco_models::load;
+use ecco_models::{GenerateOptions, generate, load};
 use ecco_tests::{Reference, assert_close, fixtures, integers, last};
 use serde_json::{Value, json};
 
@@ -30,7 +32,7 @@ fn each_setting_says_what_transformer_lens_says() {
     let long = integers(&reference.runs["long"]["ids"]);
     let (biases, norms) = (["ln1.b", "ln2.b", "ln_final.b"], ["ln1.", "ln2.", "ln_final."]);
     let inner = "mlp.ln.";
-    let variants: [(&str, Value, Vec<&str>); 6] = [
+    let variants: [(&str, Value, Vec<&str>); 9] = [
         ("gelu", json!({"act_fn": "gelu"}), vec![inner]),
         (
             "rms",
@@ -57,6 +59,17 @@ fn each_setting_says_what_transformer_lens_says() {
             json!({"use_attn_scale": false, "normalization": "LNPre"}),
             [&norms[..], &[inner]].concat(),
         ),
+        ("shortformer", json!({"shortformer_pos": true}), vec![]),
+        (
+            "rotary",
+            json!({"positional_embedding_type": "rotary", "rotary_dim": 4, "rotary_base": 50}),
+            vec!["pos_embed"],
+        ),
+        (
+            "rotary_neighbours",
+            json!({"positional_embedding_type": "rotary", "rotary_dim": 2, "rotary_adjacent_pairs": true}),
+            vec!["pos_embed"],
+        ),
     ];
     let usual = reference.tensor("long.last_logits").expect("stored");
     for (name, settings, less) in variants {
@@ -65,6 +78,16 @@ fn each_setting_says_what_transformer_lens_says() {
         let model = loaded(&with(&settings, &less));
         let found = model.logits(&long).expect("it runs");
         assert_close(name, &last(&found, 0, 1), &expected, 1e-4);
+        let [usual, by_steps] = [false, true].map(|cuda_graph| {
+            let options = GenerateOptions {
+                generate: Some(6),
+                cuda_graph: Some(cuda_graph),
+                ..GenerateOptions::default()
+            };
+            let written = generate(&model, "She said", &options, &mut |_| ControlFlow::Continue(()));
+            written.expect("it writes").ids()
+        });
+        assert_eq!(usual, by_steps, "{name}");
     }
 }
 
@@ -108,7 +131,6 @@ fn a_file_of_torch_save_is_the_same_model() {
 fn what_is_not_read_is_refused_by_its_key() {
     let _alone = one_at_a_time();
     let refused = [
-        ("shortformer_pos", json!(true), "those without it are read"),
         ("final_rms", json!(true), "those without it are read"),
         ("gated_mlp", json!(true), "those without it are read"),
         ("use_local_attn", json!(true), "those without it are read"),
@@ -116,8 +138,8 @@ fn what_is_not_read_is_refused_by_its_key() {
         ("attn_scores_soft_cap", json!(50.0), "those without it are read"),
         (
             "positional_embedding_type",
-            json!("rotary"),
-            "those with \"standard\" are read",
+            json!("alibi"),
+            "those with \"standard\", \"shortformer\" or \"rotary\" are read",
         ),
         (
             "attention_dir",

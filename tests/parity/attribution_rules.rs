@@ -364,6 +364,15 @@ fn integrated_gradients_of_the_rough_are_complete_with_more_steps() {
             let errors = found.completeness.iter().map(|check| check.unwrap().error.abs());
             errors.fold(0.0, f64::max)
         };
+        // A norm of few numbers comes closer to nothing on the way.
+        if name == "gemma4_text" {
+            let (few, many) = (error(300), error(6000));
+            assert!(
+                many < few / 10.0,
+                "{name}: {few} with 300 steps, {many} with 6000"
+            );
+            return;
+        }
         let many = error(300);
         match CORNERS.contains(&name) {
             true => {

@@ -7,6 +7,7 @@ mod adapters;
 mod attribution;
 mod attribution_options;
 mod attribution_rules;
+mod beside;
 mod chats;
 mod circuits;
 mod compiled;

@@ -125,6 +125,7 @@ fn states_are_the_same_however_a_text_is_read() {
         "nemotron_h",
         "nemotron_h-experts",
         "gemma4-experts",
+        "gemma4_text",
     ] {
         same_however_read(name);
     }

@@ -300,7 +300,11 @@ CASES = {
         attention_k_eq_v=True, num_hidden_layers=2, layer_types=["sliding_attention", "full_attention"],
         enable_moe_block=True, num_experts=4, top_k_experts=2, moe_intermediate_size=8,
     )),
-    "gemma4_text": ("gemma4_text", GEMMA4 | dict(attention_bias=True, final_logit_softcapping=None)),
+    "gemma4_text": ("gemma4_text", GEMMA4 | dict(
+        attention_bias=True, final_logit_softcapping=None, num_hidden_layers=4, num_kv_shared_layers=2,
+        layer_types=["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+        hidden_size_per_layer_input=4, vocab_size_per_layer_input=VOCAB_SIZE, use_double_wide_mlp=True,
+    )),
     "internlm2": ("llama", GQA | dict(attention_bias=True)),
     "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
     "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
@@ -427,7 +431,9 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
 
 def down_projections(model):
     found = []
-    if getattr(model.config, "enable_moe_block", False):  # the neurons of experts stand beside these
+    config = model.config
+    # The neurons of experts stand beside these, or layers have differently many.
+    if getattr(config, "enable_moe_block", False) or getattr(config, "use_double_wide_mlp", False):
         return found
     for name, module in model.named_modules():
         is_mlp = any(part in name for part in (".mlp.", ".fc2", ".ffn", ".feed_forward.")) and "expert" not in name
@@ -559,10 +565,23 @@ def as_part(folder):
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def with_unread(folder):
+    """As the hub has it: what would make keys and values in layers that read those of others."""
+    stored = load_file(folder / "model.safetensors")
+    for layer in (2, 3):
+        for part in ("k_proj", "v_proj"):
+            for kind in ("weight", "bias"):
+                name = f"model.layers.{{}}.self_attn.{part}.{kind}"
+                stored[name.format(layer)] = np.zeros_like(stored[name.format(3 - layer)])
+        name = "model.layers.{}.self_attn.k_norm.weight"
+        stored[name.format(layer)] = np.zeros_like(stored[name.format(3 - layer)])
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 # Files that other libraries' code has, of models that transformers knows by other names.
 FOREIGN = {
     "exaone": as_exaone, "minicpm": as_minicpm, "internlm2": as_internlm2,
-    **dict.fromkeys(["qwen3_5", "qwen3_5_moe", "gemma4", "gemma4-experts"], as_part),
+    **dict.fromkeys(["qwen3_5", "qwen3_5_moe", "gemma4", "gemma4-experts"], as_part), "gemma4_text": with_unread,
 }
 
 

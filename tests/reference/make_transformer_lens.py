@@ -31,6 +31,9 @@ VARIANTS = {
     "without_norms": dict(normalization_type=None),
     "scaled": dict(attn_scale=1.7, scale_attn_by_inverse_layer_idx=True),
     "unscaled": dict(use_attn_scale=False, normalization_type="LNPre"),
+    "shortformer": dict(positional_embedding_type="shortformer"),
+    "rotary": dict(positional_embedding_type="rotary", rotary_dim=4, rotary_base=50),
+    "rotary_neighbours": dict(positional_embedding_type="rotary", rotary_dim=2, rotary_adjacent_pairs=True),
 }
 
 
@@ -86,7 +89,8 @@ def generate(model, ids):
 
 def of_variant(values, state, ids):
     model = HookedTransformer(HookedTransformerConfig(**values, device="cpu")).eval()
-    model.load_state_dict({name: state[name] for name in model.state_dict()})
+    # Sines of turns are not among the first one's.
+    model.load_state_dict({name: state.get(name, value) for name, value in model.state_dict().items()})
     return forward(model, ids)["logits"][-1:]
 
 

@@ -45,7 +45,7 @@ impl Objective<'_> {
 
     /// How many targets are explained together: their contributions are kept along the embeddings in double precision.
     pub(super) fn targets_at_once(&self) -> usize {
-        let size = self.model().config().embedding.size;
+        let size = self.model().config().input_size();
         let bytes = (self.n_sources() * size * 3 * size_of::<f64>()) as u64;
         (step_bytes(self.device(), BATCH_BYTES) / bytes.max(1)).clamp(1, 200) as usize
     }

@@ -168,7 +168,7 @@ impl<'m> Objective<'m> {
             Baseline::Pad => everywhere(self.model.pad_id().ok_or_else(|| missing("pad"))?),
             Baseline::Mask => everywhere(self.model.tokenizer().mask().ok_or_else(|| missing("mask"))?.id),
             Baseline::Mean => {
-                let mean = self.stack().embedding.tokens.mean_row();
+                let mean = self.stack().embedding.mean_row();
                 Ok(mean
                     .to_kind(self.kind())
                     .expand_as(&self.embeddings())

@@ -80,12 +80,22 @@ fn layers(
     memories: Option<&[CrossMemory]>,
     done: &mut PassCounter,
 ) -> ecco_models::error::Result<Vec<Layer>> {
+    let sites: &[Site] = match stack.config.reads_beside() {
+        true => &[
+            Site::ResidualBefore,
+            Site::ResidualAfter,
+            Site::Keys,
+            Site::Values,
+        ],
+        false => &[Site::ResidualBefore, Site::ResidualAfter],
+    };
     let mut tap = ReportTap {
-        tap: Capture::new(&[Site::ResidualBefore, Site::ResidualAfter], None),
+        tap: Capture::new(sites, None),
         report: &mut |_| done.1.report(),
     };
     let _ = stack.forward(embeddings, marks, None, memories, &mut tap)?;
     let capture = tap.tap;
+    let beside = stack.beside_of_pass(|| embeddings.shallow_clone(), &capture);
     let n_layers = stack.blocks.len();
     let of_layer = |layer: usize| {
         let pre = capture.tensor(Site::ResidualBefore, layer);
@@ -95,7 +105,7 @@ fn layers(
         let (mut own, mut read) = (Vec::new(), Vec::new());
         for some in chunks(n, at_once(stack, n)) {
             let mut zeroing = ValueMask::new(&some);
-            let after = stack.layer(layer, pre.shallow_clone(), memory, &mut zeroing);
+            let after = stack.layer(layer, (pre.shallow_clone(), &beside), memory, &mut zeroing);
             own.push(turned(whole, &after));
             done.advance(some.len() as f64 / n_layers as f64)?;
         }
@@ -103,7 +113,7 @@ fn layers(
             for some in chunks(memory.n_positions() as usize, at_once(stack, n)) {
                 let without = memory.without_values(some.start as i64, some.end as i64);
                 let pre = pre.expand([some.len() as i64, -1, -1], false);
-                let after = stack.layer(layer, pre, Some(&without), &mut NoTap);
+                let after = stack.layer(layer, (pre, &beside), Some(&without), &mut NoTap);
                 read.push(turned(whole, &after));
                 done.advance(0.0)?;
             }

@@ -49,6 +49,11 @@ impl Graph {
         if config.residual.scaled_layers {
             return no("each layer multiplies the stream, which is no sum of what its parts write");
         }
+        if config.reads_beside() {
+            return no(
+                "its layers read more than the stream: inputs of their own, or other layers' keys and values",
+            );
+        }
         ensure_attention(model, "a graph of edges")?;
         if model.stack().is_edited() {
             return Err(ecco_models::Error::Edited { what: "these edges" }.into());

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use ecco_models::Model;
 use ecco_models::run::{Input, Place, Records};
+use ecco_models::{Model, Site};
 use ndarray::ArrayD;
 
 use super::{Intervention, Part, Replacement, Vector, as_in_passes, length};
@@ -17,7 +17,17 @@ pub(super) fn no_site(place: Place, layer: Option<usize>) -> Error {
 /// The layers that are meant.
 pub(super) fn layers(intervention: &Intervention, model: &Model, sizes: &Records) -> Result<Vec<usize>> {
     let place = intervention.place;
-    let existing = sizes.layers(place);
+    let config = match (&model.config().encoder, place.encoder) {
+        (Some(encoder), true) => encoder,
+        _ => model.config(),
+    };
+    let mut existing = sizes.layers(place);
+    // Keys and values of other layers are changed where they are made.
+    let of_other = |layer: usize| match place.site {
+        Site::Keys | Site::Values => config.source(layer),
+        _ => None,
+    };
+    existing.retain(|&layer| of_other(layer).is_none());
     let Some(wanted) = &intervention.layers else {
         return match existing.is_empty() {
             true => Err(no_site(place, None)),
@@ -31,10 +41,13 @@ pub(super) fn layers(intervention: &Intervention, model: &Model, sizes: &Records
         );
         return Err(refuse("layer", list(wanted), reason));
     }
-    let config = match (&model.config().encoder, place.encoder) {
-        (Some(encoder), true) => encoder,
-        _ => model.config(),
-    };
+    if let Some((layer, source)) = wanted.iter().find_map(|&layer| Some((layer, of_other(layer)?))) {
+        let reason = format!(
+            "it reads the {} of layer {source}: change them there, which every layer that reads them sees",
+            place.name()
+        );
+        return Err(refuse("layer", layer, reason));
+    }
     match wanted.iter().find(|&&layer| layer >= config.n_layers) {
         Some(layer) => {
             let last = config.n_layers - 1;

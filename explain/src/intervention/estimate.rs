@@ -192,7 +192,9 @@ fn completeness(
         options.patch.place.site,
         Site::ResidualBefore | Site::ResidualAfter
     );
-    let promised = is_whole && options.n_steps > 0 && model.config().encoder.is_none();
+    // Where layers read more than the stream, it does not make all of the difference.
+    let config = model.config();
+    let promised = is_whole && options.n_steps > 0 && config.encoder.is_none() && !config.reads_beside();
     let of_row = |row: ndarray::ArrayView1<f64>| promised.then(|| Completeness::of_sum(row.sum(), gap));
     changes.outer_iter().map(of_row).collect()
 }

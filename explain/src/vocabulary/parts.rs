@@ -74,6 +74,11 @@ impl Part {
         self.axes()[0] == "head"
     }
 
+    /// Whether layers that read others' keys and values have none.
+    fn is_of_keys(self) -> bool {
+        matches!(self, Self::Key | Self::Value | Self::KeyBias | Self::ValueBias)
+    }
+
     pub fn axes(self) -> &'static [&'static str] {
         match self {
             Self::Embedding => &["token", "hidden"],
@@ -171,6 +176,10 @@ fn check_there(block: &Block, part: Part, layer: usize) -> Result<()> {
             Some(attention) if matches!(attention.projections, Projections::Latent(_)) => {
                 "attention goes by way of short vectors there, with norms between".to_owned()
             }
+            Some(attention) if attention.source.is_some() && part.is_of_keys() => {
+                let source = attention.source.unwrap_or_default();
+                format!("layer {layer} reads the keys and values of layer {source}")
+            }
             Some(_) => return Ok(()),
             None => format!("layer {layer} has no attention"),
         },
@@ -235,7 +244,12 @@ fn of_ends(decoder: &Decoder, part: Part, folded: bool) -> Option<Tensor> {
     let ids = || (0..n as u32).collect::<Vec<u32>>();
     Some(match part {
         Part::Embedding if folded => written(decoder, embedded(decoder, &ids(), place), folded),
-        Part::Embedding => bring(&decoder.stack.embed(&ids()), place).get(0),
+        // Of two tables the first.
+        Part::Embedding => {
+            bring(&decoder.stack.embed(&ids()), place)
+                .get(0)
+                .narrow(-1, 0, config.embedding.size as i64)
+        }
         Part::Positions => {
             let rows = bring(decoder.stack.embedding.positions()?, place);
             let offset = match config.positions {
@@ -363,11 +377,12 @@ fn of_layer(decoder: &Decoder, block: &Block, part: Part, folded: bool) -> Optio
             let norm = block.attention_norm.as_ref();
             let (eye, bias) = stream(block, norm, hidden, folded);
             let read = |x: &Tensor| {
-                let (query, key, value) = attention.project_joined(x, &Norm::linear);
-                let (x, n) = match part {
-                    Part::Query | Part::QueryBias => (query, attention.n_heads),
-                    Part::Key | Part::KeyBias => (key, attention.n_kv_heads),
-                    _ => (value, attention.n_kv_heads),
+                let made = || attention.project_joined(x, &Norm::linear);
+                let (x, n) = match (part, attention.to_queries()) {
+                    (_, Some(to_queries)) => (to_queries.forward(x), attention.n_heads),
+                    (Part::Query | Part::QueryBias, None) => (made().0, attention.n_heads),
+                    (Part::Key | Part::KeyBias, None) => (made().1, attention.n_kv_heads),
+                    (_, None) => (made().2, attention.n_kv_heads),
                 };
                 x.get(0).unflatten(-1, [n, -1]).transpose(0, 1) // [head, row, head_dim]
             };

@@ -10,6 +10,7 @@ use ecco_models::guard::guard;
 use ecco_models::host::{self, bring};
 use ecco_models::layers::Norm;
 use ecco_models::model::Body;
+use ecco_models::stack::Block;
 use ndarray::Array2;
 use tch::{Device, Kind, Tensor};
 
@@ -53,12 +54,9 @@ pub(super) fn wide_place(decoder: &Decoder) -> Place {
 fn layer(decoder: &Decoder, layer: usize, place: Place) -> Option<Layer> {
     let block = &decoder.stack.blocks[layer];
     let (attention, own) = (block.mixer.attention()?, block.place());
-    let hidden = decoder.config().hidden_size as i64;
-    let stream = linear(&block.attention_norm, &Tensor::eye(hidden, own));
-    let made = attention.project_joined(&stream.unsqueeze(0), &Norm::linear);
-    let biases = attention.project_joined(&Tensor::zeros([1, 1, hidden], own), &Norm::linear);
-    let heads = |x: Tensor, bias: Tensor, n: i64| {
-        let x = bring(&(x - bias), place).get(0);
+    let [query, key, value] = made(decoder, block, attention);
+    let heads = |x: Tensor, n: i64| {
+        let x = bring(&x, place).get(0);
         x.unflatten(-1, [n, -1]).transpose(0, 1) // [head, hidden, head_dim]
     };
     let mixed = attention.n_heads * attention.value_dim;
@@ -68,12 +66,33 @@ fn layer(decoder: &Decoder, layer: usize, place: Place) -> Option<Layer> {
         false => output,
     };
     Some(Layer {
-        query: heads(made.0, biases.0, attention.n_heads),
-        key: heads(made.1, biases.1, attention.n_kv_heads),
-        value: heads(made.2, biases.2, attention.n_kv_heads),
+        query: heads(query, attention.n_heads),
+        key: heads(key, attention.n_kv_heads),
+        value: heads(value, attention.n_kv_heads),
         output: bring(&output, place).unflatten(0, [attention.n_heads, attention.value_dim]),
         scale: attention.scale,
     })
+}
+
+/// What queries, keys and values are of each number of the stream, heads side by side: `[1, hidden, heads · head_dim]`, those of an
+/// earlier layer where a layer reads that one's.
+fn made(decoder: &Decoder, block: &Block, attention: &Attention) -> [Tensor; 3] {
+    let (hidden, own) = (decoder.config().hidden_size as i64, block.place());
+    let stream = linear(&block.attention_norm, &Tensor::eye(hidden, own)).unsqueeze(0);
+    let nothing = Tensor::zeros([1, 1, hidden], own);
+    let source = attention.source.map(|source| &decoder.stack.blocks[source]);
+    let of_source = source.and_then(|block| Some(made(decoder, block, block.mixer.attention()?)));
+    match (attention.to_queries(), of_source) {
+        (Some(to_queries), Some([_, key, value])) => {
+            let query = to_queries.forward(&stream) - to_queries.forward(&nothing);
+            [query, key, value]
+        }
+        _ => {
+            let all = |x: &Tensor| attention.project_joined(x, &Norm::linear);
+            let (made, biases) = (all(&stream), all(&nothing));
+            [made.0 - biases.0, made.1 - biases.1, made.2 - biases.2]
+        }
+    }
 }
 
 /// A head of a layer that has attention: see `check_head`.

@@ -76,6 +76,7 @@ impl Attention {
             (Projections::Gated { key, .. }, Part::Key) => (key, head),
             (Projections::Gated { value, .. }, Part::Value) => (value, head),
             (_, Part::Gate) => unreachable!("heads without gates"),
+            (Projections::Queries(_), _) => unreachable!("keys and values are an earlier layer's"),
             (Projections::Joined(all), Part::Query) => (all, head),
             (Projections::Joined(all), Part::Key) => (all, queries + head),
             (Projections::Joined(all), Part::Value) => (all, queries + keys + head),

@@ -109,6 +109,7 @@ impl Cache {
             room
         };
         let kept = |layer: usize| match config.mixer(layer) {
+            Mixer::Attention if config.source(layer).is_some() => vec![],
             Mixer::Attention => [Site::Keys, Site::Values]
                 .map(|site| room(recorded.tensor(site, layer)))
                 .into(),

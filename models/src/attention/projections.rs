@@ -26,6 +26,8 @@ pub enum Projections {
     /// So many parts of queries, values and keys.
     Sharded(Linear, i64),
     Latent(Box<Latent>),
+    /// Of queries alone: keys and values are an earlier layer's.
+    Queries(Linear),
 }
 
 impl Projections {
@@ -59,7 +61,52 @@ impl Projections {
     }
 }
 
+impl Projections {
+    /// Of a layer that reads the keys and values of an earlier one. Files may have what would make its own.
+    pub(super) fn load_queries(
+        config: &Config,
+        heads: HeadSizes,
+        name: &str,
+        weights: &mut Weights,
+    ) -> Result<Self> {
+        for part in ["key", "value", "key_norm", "value_norm"] {
+            for kind in ["weight", "bias"] {
+                weights.pass_over(&format!("{name}.{part}.{kind}"));
+            }
+        }
+        let outputs = config.n_heads * heads.head_dim;
+        let name = format!("{name}.query");
+        let bias = config.attention.qkv_bias;
+        Ok(Self::Queries(Linear::load(
+            weights,
+            &name,
+            config.hidden_size,
+            outputs,
+            bias,
+        )?))
+    }
+}
+
 impl Attention {
+    /// The projection of a layer that makes queries alone.
+    pub fn to_queries(&self) -> Option<&Linear> {
+        match &self.projections {
+            Projections::Queries(query) => Some(query),
+            _ => None,
+        }
+    }
+
+    /// Queries of such a layer by head, before they are turned: `[batch, head, position, head_dim]`.
+    pub(super) fn queries(&self, x: &Tensor, rule: Rule) -> Tensor {
+        let to_queries = self.to_queries().expect("a layer without keys of its own");
+        let query = to_queries.forward(x);
+        let query = match &self.query_norm {
+            Some(norm) if !norm.turned => norm.forward(&query, self.n_heads, rule),
+            _ => split_heads(&query, self.n_heads),
+        };
+        self.clipped(query, rule)
+    }
+
     /// Queries, keys and values by head, before they are turned: `[batch, head, position, head_dim]`.
     pub fn project(&self, x: &Tensor, rule: Rule) -> (Tensor, Tensor, Tensor) {
         let (query, key, value) = self.project_unclipped(x, rule);
@@ -137,6 +184,7 @@ impl Attention {
                 (part(0), part(2), part(1))
             }
             Projections::Latent(latent) => latent.project(x, norm),
+            Projections::Queries(_) => unreachable!("keys and values are an earlier layer's"),
         }
     }
 

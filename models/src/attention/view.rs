@@ -1,9 +1,11 @@
 //! Which keys the queries of a pass see, and what their distance adds to the scores.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
+use super::beside::Beside;
 use super::cursor::{Cursor, Start};
 use super::memory::CrossMemory;
 use crate::config::{Disentangled, Positions};
@@ -24,6 +26,10 @@ pub struct View<'a> {
     pub turns: Vec<Turns>,
     pub(super) bias: Option<Bias>,
     pub(super) distances: Option<Distances>,
+    /// What is added to what queries and keys are made of, `[query, hidden]`.
+    pub(super) places: Option<Tensor>,
+    /// What layers read beside the stream, of all views of a pass.
+    pub beside: Rc<Beside>,
     device: Device,
     /// What was made of [`Self::hidden`], by window.
     hidden: RefCell<Vec<(Option<i64>, Option<Tensor>)>>,
@@ -35,6 +41,7 @@ pub struct Views<'a> {
     start: Start<'a>,
     n_queries: i64,
     padding: Option<&'a Tensor>,
+    beside: Rc<Beside>,
     last: Option<((Kind, Device), View<'a>)>,
 }
 
@@ -46,19 +53,29 @@ impl<'a> Views<'a> {
             start,
             n_queries,
             padding,
+            beside: Rc::default(),
             last: None,
         }
+    }
+
+    /// The same where layers also read this.
+    pub fn with(self, beside: Rc<Beside>) -> Self {
+        Self { beside, ..self }
     }
 
     /// The view of a layer whose weights are there.
     pub fn at(&mut self, place: (Kind, Device)) -> &View<'a> {
         let last = self.last.take().filter(|(at, _)| *at == place);
-        let make = || match self.start {
-            Start::OnDevice(cursor) => View::one(self.common, cursor, place.1),
-            Start::Known(start) => {
-                let padding = self.padding.map(|padding| bring(padding, (Kind::Bool, place.1)));
-                View::new(self.common, start, self.n_queries, padding.as_ref(), place)
-            }
+        let make = || {
+            let mut view = match self.start {
+                Start::OnDevice(cursor) => View::one(self.common, cursor, place.1),
+                Start::Known(start) => {
+                    let padding = self.padding.map(|padding| bring(padding, (Kind::Bool, place.1)));
+                    View::new(self.common, start, self.n_queries, padding.as_ref(), place)
+                }
+            };
+            view.beside = Rc::clone(&self.beside);
+            view
         };
         let now = last.unwrap_or_else(|| (place, make()));
         &self.last.insert(now).1
@@ -99,6 +116,8 @@ impl<'a> View<'a> {
             turns: Vec::new(),
             bias: None,
             distances: None,
+            places: None,
+            beside: Rc::default(),
             device,
             hidden: RefCell::default(),
         };
@@ -108,6 +127,9 @@ impl<'a> View<'a> {
                     .iter()
                     .map(|rope| rope.turns(start, n_queries, (kind, device), &common.constants))
                     .collect();
+            }
+            (Positions::Shortformer, Some(vectors)) => {
+                view.places = Some(vectors.narrow(0, start, n_queries));
             }
             (Positions::Alibi { scaled }, _) => {
                 let scores = alibi(config.n_heads, n_keys, (kind, device), &common.constants);
@@ -151,13 +173,18 @@ impl<'a> View<'a> {
         view
     }
 
-    /// One query of a causal stack, whose positions are turned, told by ALiBi or in the embedding.
+    /// One query of a causal stack, whose positions are turned, told by ALiBi, in the embedding or where it is read.
     fn one(common: &Common, cursor: &'a Cursor, device: Device) -> Self {
         let turns = match &common.config.positions {
             Positions::Rotary { ropes, .. } => cursor.turns(ropes),
             _ => Vec::new(),
         };
         let scaled = matches!(common.config.positions, Positions::Alibi { scaled: true });
+        let vectors = common.relative.as_ref();
+        let is_read = common.config.positions == Positions::Shortformer;
+        let places = vectors
+            .filter(|_| is_read)
+            .map(|vectors| vectors.index_select(0, &cursor.position));
         Self {
             cursor: Some(cursor),
             causal: true,
@@ -167,6 +194,8 @@ impl<'a> View<'a> {
             turns,
             bias: cursor.alibi().map(|scores| Bias { scores, scaled }),
             distances: None,
+            places,
+            beside: Rc::default(),
             device,
             hidden: RefCell::default(),
         }
@@ -191,6 +220,8 @@ impl<'a> View<'a> {
             turns: Vec::new(),
             bias: None,
             distances: None,
+            places: None,
+            beside: Rc::default(),
             device: memory.key.device(),
             hidden: RefCell::default(),
         }

@@ -50,6 +50,11 @@ impl OfAttention<'_> {
             return self.attention_by_values(pre, &mixed);
         }
         let (query, key, value) = self.pattern(&mixed, &gated); // [target, head, query or key, head_dim]
+        if let Some(source) = attention.source {
+            self.others.leave(source, [key, value]);
+            return self.queries_alone(pre, &query);
+        }
+        let [key, value] = self.others.with_left(self.layer, [key, value]);
         let (query, key) = self.turned_norms(pre, query, key);
         let (query, key) = self.turn_back(query, key);
         let (query, key, value) = self.unclip(pre, query, key, value);
@@ -76,6 +81,14 @@ impl OfAttention<'_> {
         let pattern = group(&pattern.narrow(3, 0, self.n_positions));
         let of_value = pattern.transpose(-2, -1).matmul(&group(mixed));
         let of_value = of_value.sum_dim_intlist(2, false, None::<Kind>);
+        if let Some(source) = attention.source {
+            let none = of_value.zeros_like();
+            self.others.leave(source, [none, of_value]);
+            let size = [mixed.size()[0], self.n_positions, pre.size()[2]];
+            return Tensor::zeros(size, (pre.kind(), pre.device()));
+        }
+        let none = of_value.zeros_like();
+        let [_, of_value] = self.others.with_left(self.layer, [none, of_value]);
         let value = self.value_norm(pre, &self.unclip_by_value(pre, of_value));
         let queries = attention.n_heads * attention.head_dim;
         match &attention.projections {
@@ -105,6 +118,7 @@ impl OfAttention<'_> {
             Projections::Latent(latent) => {
                 latent.backward(&apply(&self.block.attention_norm, pre), None, &value, self.rule)
             }
+            Projections::Queries(_) => unreachable!("values are an earlier layer's"),
         }
     }
 
@@ -240,11 +254,34 @@ impl OfAttention<'_> {
             return (query, key);
         };
         let turns = &self.view.turns[rope];
-        let of_query = match self.queries {
-            Queries::Rows(rows) => turns.at(rows).backward(&query),
-            Queries::First(_) => turns.backward(&query),
+        (self.query_turned_back(&query), turns.backward(&key))
+    }
+
+    fn query_turned_back(&self, query: &Tensor) -> Tensor {
+        let Some(rope) = self.attention.rope else {
+            return query.shallow_clone();
         };
-        (of_query, turns.backward(&key))
+        let turns = &self.view.turns[rope];
+        match self.queries {
+            Queries::Rows(rows) => turns.at(rows).backward(query),
+            Queries::First(_) => turns.backward(query),
+        }
+    }
+
+    /// Of a layer that reads an earlier one's keys and values: from the cotangent of its turned queries to the normalised stream at all
+    /// positions.
+    fn queries_alone(&self, pre: &Tensor, query: &Tensor) -> Tensor {
+        let attention = self.attention;
+        let to_queries = attention.to_queries().expect("a layer without keys of its own");
+        let query = self.query_turned_back(query);
+        let query = match &attention.query_norm {
+            Some(norm) => {
+                let raw = to_queries.forward(&apply(&self.block.attention_norm, pre));
+                norm.backward(&self.queries.of(&raw, 1), &query, attention.n_heads, self.rule)
+            }
+            None => join_heads(&query),
+        };
+        self.at_all(to_queries.backward(&query))
     }
 
     /// Back through norms behind the turn.
@@ -365,6 +402,7 @@ impl OfAttention<'_> {
                 let of_query = latent.query_backward(&self.queries.of(&x, 1), query);
                 self.queries.add_to(of_rest, &of_query)
             }
+            Projections::Queries(_) => unreachable!("keys and values are an earlier layer's"),
         }
     }
 }

@@ -82,6 +82,7 @@ impl Mixer {
     pub fn kept(self, config: &Config, layer: usize, capacity: usize) -> Vec<Kept> {
         let inputs = |width: usize| Kept::rounded(vec![width - 1, self.channels(config)]);
         match self {
+            Self::Attention if config.source(layer).is_some() => vec![],
             Self::Attention => {
                 let heads = config.heads(layer);
                 [heads.head_dim, heads.value_dim]

@@ -1,5 +1,7 @@
 //! Sizes that may differ from layer to layer.
 
+use std::collections::BTreeSet;
+
 use super::{Config, Mlp, NormConfig, NormKind};
 
 /// Heads of keys and values of one layer, and how many numbers each has.
@@ -14,6 +16,32 @@ pub struct HeadSizes {
 }
 
 impl Config {
+    /// Numbers that the stack reads of each token: its embedding, and that which layers read a part of each.
+    pub fn input_size(&self) -> usize {
+        self.embedding.size + self.n_layers * self.embedding.own
+    }
+
+    /// The earlier layer whose keys and values a layer reads, where these are not its own.
+    pub fn source(&self, layer: usize) -> Option<usize> {
+        self.attention.sources.get(layer).copied().flatten()
+    }
+
+    /// Layers whose keys and values others read, in order.
+    pub fn sources(&self) -> Vec<usize> {
+        let all: BTreeSet<usize> = self.attention.sources.iter().copied().flatten().collect();
+        all.into_iter().collect()
+    }
+
+    /// Whether layers read more than the stream before them: a pass that goes on from the middle of another needs that, too.
+    pub fn reads_beside(&self) -> bool {
+        self.embedding.own > 0 || !self.attention.sources.is_empty()
+    }
+
+    /// Neurons of a layer's MLP, where it is one.
+    pub fn neurons(&self, layer: usize) -> usize {
+        self.neurons.get(layer).copied().unwrap_or(self.intermediate_size)
+    }
+
     /// The heads of a layer: those of all layers where none has its own.
     pub fn heads(&self, layer: usize) -> HeadSizes {
         self.heads.get(layer).copied().unwrap_or(HeadSizes {

@@ -1,10 +1,11 @@
 //! Gemma 4's text models: heads of other widths in the layers without a window, which turn part of each head and may have one
-//! matrix for keys and values; norms on values; a factor on each layer; and, beside each MLP, experts.
+//! matrix for keys and values; norms on values; a factor on each layer; beside each MLP, experts; and in the small ones a second
+//! embedding of which each layer reads a part, and last layers that read the keys and values of earlier ones.
 
 use super::{Family, gemma, llama, standard};
 use crate::config::{
-    AttentionConfig, Config, ConfigFile, ExpertStorage, Experts, Head, HeadSizes, Mlp, NormKind, Positions,
-    QkNorm, Residual, SharedExpert,
+    AttentionConfig, Config, ConfigFile, Embedding, ExpertStorage, Experts, Head, HeadSizes, Mlp, NormKind,
+    Positions, QkNorm, Residual, SharedExpert,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -12,7 +13,7 @@ use crate::rope::{Defaults, Rope};
 /// As part of a model that sees and hears: images and sounds are not read, and its weights for them passed over.
 pub(super) const GEMMA4: Family = Family {
     model_type: "gemma4",
-    known_as: "Gemma 4 31B and 26B-A4B",
+    known_as: "Gemma 4 31B, 26B-A4B, E4B and E2B",
     config: of_images,
     prefixes: gemma::PREFIXES,
     ignored: &[
@@ -37,6 +38,18 @@ pub(super) const TEXT: Family = Family {
 };
 
 const OWN: &[(&str, &str)] = &[
+    ("embed_tokens_per_layer.weight", "own_embedding.weight"),
+    ("per_layer_model_projection.weight", "own_projection.weight"),
+    ("per_layer_projection_norm.weight", "own_norm.weight"),
+    ("layers.*.per_layer_input_gate.weight", "layers.*.own.gate.weight"),
+    (
+        "layers.*.per_layer_projection.weight",
+        "layers.*.own.output.weight",
+    ),
+    (
+        "layers.*.post_per_layer_input_norm.weight",
+        "layers.*.own.norm.weight",
+    ),
     ("layers.*.layer_scalar", "layers.*.scale"),
     ("layers.*.router.proj.weight", "layers.*.mlp.router.weight"),
     ("layers.*.router.scale", "layers.*.mlp.router_scale"),
@@ -86,7 +99,6 @@ fn with_usual(file: &ConfigFile) -> ConfigFile {
 
 fn text(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let file = &with_usual(file);
-    refuse_small(file)?;
     let norm = standard::norm(file, NormKind::Rms { from_one: false }, "rms_norm_eps", 1e-6)?;
     let config = gemma::scaled(file, model_type, norm)?;
     let n_layers = config.n_layers;
@@ -110,6 +122,21 @@ fn text(file: &ConfigFile, model_type: &str) -> Result<Config> {
     };
     let ropes = vec![rope("full_attention", true)?, rope("sliding_attention", false)?];
     let (mlp, intermediate_size) = mlp(file, &config)?;
+    let sources = sources(file, &sliding, &heads)?;
+    let is_wide = file.flag_or("use_double_wide_mlp", false)?;
+    if is_wide && matches!(mlp, Mlp::Experts(_)) && !sources.is_empty() {
+        let reason = "twice as wide MLPs are read where there are no experts beside them";
+        return Err(file.refuse("use_double_wide_mlp", reason));
+    }
+    let of_layer = |source: &Option<usize>| match source.is_some() && is_wide {
+        true => 2 * config.intermediate_size,
+        false => config.intermediate_size,
+    };
+    let embedding = Embedding {
+        // Each token has a row in both embeddings, whatever the file says of the second.
+        own: file.count_or("hidden_size_per_layer_input", 256)?,
+        ..config.embedding.clone()
+    };
     Ok(Config {
         context_length: ropes[0].reach(),
         positions: Positions::Rotary {
@@ -121,7 +148,9 @@ fn text(file: &ConfigFile, model_type: &str) -> Result<Config> {
         },
         heads,
         intermediate_size,
+        neurons: sources.iter().map(of_layer).collect(),
         mlp,
+        embedding,
         residual: Residual {
             after_branch: true,
             scaled_layers: true,
@@ -132,6 +161,7 @@ fn text(file: &ConfigFile, model_type: &str) -> Result<Config> {
             windows: standard::windows(file, n_layers, Some(512), |layer| sliding[layer])?,
             qk_norm: QkNorm::Head,
             value_norm: true,
+            sources,
             ..config.attention
         },
         head: gemma::capped(file, config.head, None)?,
@@ -139,18 +169,37 @@ fn text(file: &ConfigFile, model_type: &str) -> Result<Config> {
     })
 }
 
-/// What the models for telephones have besides.
-fn refuse_small(file: &ConfigFile) -> Result<()> {
-    let per_layer = "a second embedding, of which each layer reads a part of its own, is not supported (as in Gemma 4 E2B and E4B)";
-    if file.count_or("hidden_size_per_layer_input", 256)? > 0 {
-        return Err(file.refuse("hidden_size_per_layer_input", per_layer));
+/// Of which layer each reads the keys and values, where it makes none: the last ones read those of the last before them that
+/// sees as much as they do.
+fn sources(file: &ConfigFile, sliding: &[bool], heads: &[HeadSizes]) -> Result<Vec<Option<usize>>> {
+    let key = "num_kv_shared_layers";
+    let shared = file.count_or(key, 0)?;
+    if shared == 0 {
+        return Ok(vec![]);
     }
-    let shared =
-        "layers that read the keys and values of others are not supported (as in Gemma 4 E2B and E4B)";
-    if file.count_or("num_kv_shared_layers", 0)? > 0 {
-        return Err(file.refuse("num_kv_shared_layers", shared));
-    }
-    Ok(())
+    let Some(first) = sliding.len().checked_sub(shared) else {
+        let reason = format!("there are {} layers", sliding.len());
+        return Err(file.refuse(key, &reason));
+    };
+    let source = |(layer, kind): (usize, &bool)| match layer < first {
+        true => Ok(None),
+        false => match sliding[..first].iter().rposition(|before| before == kind) {
+            Some(source) if heads[source] == heads[layer] => Ok(Some(source)),
+            Some(source) => {
+                let reason = format!(
+                    "layer {layer} reads the keys and values of layer {source}, whose heads are others"
+                );
+                Err(file.refuse("per_layer_config", &reason))
+            }
+            None => {
+                let reason = format!(
+                    "no layer before layer {first} sees as much as layer {layer} does, which reads its keys"
+                );
+                Err(file.refuse(key, &reason))
+            }
+        },
+    };
+    sliding.iter().enumerate().map(source).collect()
 }
 
 /// Which layers see a window alone. The last one sees all, whatever the list says.

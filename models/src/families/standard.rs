@@ -48,6 +48,7 @@ pub(super) fn sized(
         value_dim: head_dim,
         heads: vec![],
         intermediate_size: 4 * hidden_size,
+        neurons: vec![],
         activation: Activation::Silu,
         embedding: Embedding::plain(hidden_size),
         positions: Positions::Learned { offset: 0 },
@@ -87,6 +88,7 @@ pub(super) fn attention(
         output_bias,
         qk_norm: QkNorm::None,
         value_norm: false,
+        sources: vec![],
         clip: None,
         sinks: false,
     }

@@ -7,6 +7,7 @@ use crate::config::{
     Residual,
 };
 use crate::error::Result;
+use crate::rope::{Pairs, Rope, Scaling};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "transformer_lens",
@@ -39,7 +40,12 @@ pub(super) const FAMILY: Family = Family {
         ("unembed.W_U", "head.weight"),
         ("unembed.b_U", "head.bias"),
     ]],
-    ignored: &["blocks.*.attn.mask", "blocks.*.attn.IGNORE"],
+    ignored: &[
+        "blocks.*.attn.mask",
+        "blocks.*.attn.IGNORE",
+        "blocks.*.attn.rotary_sin",
+        "blocks.*.attn.rotary_cos",
+    ],
     linear_in_out: true,
 };
 
@@ -55,8 +61,8 @@ const FLAGS: &[&str] = &[
     "gated_mlp",
     "parallel_attn_mlp",
     "post_embedding_ln",
-    "shortformer_pos",
     "tie_word_embeddings",
+    "use_NTK_by_parts_rope",
     "use_local_attn",
     "use_normalization_before_and_after",
     "use_qk_norm",
@@ -82,7 +88,7 @@ fn config(file: &ConfigFile) -> Result<Config> {
             false => 1,
         },
         activation,
-        positions: Positions::Learned { offset: 0 },
+        positions: positions(file, head_dim, n_layers)?,
         residual: Residual {
             before: kind.map_or(PreNorm::None, |_| PreNorm::Both),
             final_norm: kind.is_some(),
@@ -122,14 +128,9 @@ fn refuse_others(file: &ConfigFile) -> Result<()> {
             return Err(file.refuse(key, reason));
         }
     }
-    for (key, wanted) in [
-        ("positional_embedding_type", "standard"),
-        ("attention_dir", "causal"),
-    ] {
-        if file.text_or(key, wanted)? != wanted {
-            let reason = format!("of TransformerLens' models those with {wanted:?} are read");
-            return Err(file.refuse(key, &reason));
-        }
+    if file.text_or("attention_dir", "causal")? != "causal" {
+        let reason = "of TransformerLens' models those with \"causal\" are read";
+        return Err(file.refuse("attention_dir", reason));
     }
     match file.size_if_any("d_vocab_out")? {
         Some(n) if n != file.size("d_vocab")? => {
@@ -137,6 +138,51 @@ fn refuse_others(file: &ConfigFile) -> Result<()> {
             Err(file.refuse("d_vocab_out", reason))
         }
         _ => Ok(()),
+    }
+}
+
+/// Learned ones, in the stream or where queries and keys are made, or turns. Older files have a key for the second alone.
+fn positions(file: &ConfigFile, head_dim: usize, n_layers: usize) -> Result<Positions> {
+    let key = "positional_embedding_type";
+    let usual = match file.flag_or("shortformer_pos", false)? {
+        true => "shortformer",
+        false => "standard",
+    };
+    match file.text_or(key, usual)? {
+        "standard" => Ok(Positions::Learned { offset: 0 }),
+        "shortformer" => Ok(Positions::Shortformer),
+        "rotary" => {
+            let key = "rotary_dim";
+            let dim = file.size_if_any(key)?.unwrap_or(head_dim);
+            if dim > head_dim || !dim.is_multiple_of(2) {
+                let reason = format!("expected an even number up to {head_dim}, d_head");
+                return Err(file.refuse(key, &reason));
+            }
+            if file.is_set("rotary_base_local") {
+                let reason = "turns of another base in layers with a window are not supported";
+                return Err(file.refuse("rotary_base_local", reason));
+            }
+            let rope = Rope {
+                dim,
+                start: 0,
+                theta: file.positive_or("rotary_base", 1e4)?,
+                pairs: match file.flag_or("rotary_adjacent_pairs", false)? {
+                    true => Pairs::Neighbours,
+                    false => Pairs::Halves,
+                },
+                scaling: Scaling::Default,
+                context_length: file.size("n_ctx")?,
+            };
+            Ok(Positions::Rotary {
+                ropes: vec![rope],
+                by_layer: vec![Some(0); n_layers],
+            })
+        }
+        _ => {
+            let reason =
+                "of TransformerLens' models those with \"standard\", \"shortformer\" or \"rotary\" are read";
+            Err(file.refuse(key, reason))
+        }
     }
 }
 

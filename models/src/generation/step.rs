@@ -161,6 +161,7 @@ pub fn obstacle(model: &Model, max_length: usize, n_beams: usize) -> Option<Stri
             "texts of {max_length} tokens turn at other frequencies than short ones"
         )),
         Positions::Learned { .. }
+        | Positions::Shortformer
         | Positions::Sinusoidal { .. }
         | Positions::Alibi { .. }
         | Positions::Rotary { .. } => None,

