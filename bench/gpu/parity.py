@@ -410,12 +410,26 @@ def greedy(model, ids: list[int], device: str) -> list[int]:
 
 
 def gradients(model, tokens: list[int], n_input: int, device: str) -> np.ndarray:
-    """Of each generated token's probability by the embeddings before it: norms, as shares of their sum."""
+    """Of each generated token's probability by the embeddings before it, of a model with two tables by both: norms, as shares of their sum."""
+    named = dict(model.named_modules())
+    tables = [model.get_input_embeddings()]
+    tables += [table for name, table in named.items() if name.endswith("embed_tokens_per_layer")]
     rows = np.zeros((len(tokens) - n_input, len(tokens) - 1), dtype=np.float32)
     for row, end in enumerate(range(n_input, len(tokens))):
-        ids = torch.tensor([tokens[:end]], device=device)
-        embeddings = model.get_input_embeddings()(ids).detach().requires_grad_()
-        probability = model(inputs_embeds=embeddings).logits[0, -1].softmax(-1)[tokens[end]]
-        norms = torch.autograd.grad(probability, embeddings)[0][0].norm(dim=-1)
+        leaves = []
+
+        def leaf(table, _, embeddings, leaves=leaves):
+            leaves.append((embeddings.detach().requires_grad_(), float(getattr(table, "embed_scale", 1.0))))
+            return leaves[-1][0]
+
+        hooks = [table.register_forward_hook(leaf) for table in tables]
+        probability = (
+            model(torch.tensor([tokens[:end]], device=device)).logits[0, -1].softmax(-1)[tokens[end]]
+        )
+        for hook in hooks:
+            hook.remove()
+        found = torch.autograd.grad(probability, [embeddings for embeddings, _ in leaves])
+        squares = [(scale * by[0]).square().sum(-1) for by, (_, scale) in zip(found, leaves, strict=True)]
+        norms = sum(squares).sqrt()
         rows[row, :end] = (norms / norms.sum()).detach().cpu().numpy()
     return rows

@@ -138,7 +138,13 @@ fn edit(
         Change::Add { what, factor } => {
             let vector = check::vector(intervention, what, &size)?;
             let vector: Vec<f32> = vector.iter().map(|x| (f64::from(*x) * factor) as f32).collect();
-            (edit::Change::Add(Tensor::from_slice(&vector)), None)
+            let vector = Tensor::from_slice(&vector);
+            let is_of_all = vector.numel() > size[size.len() - 1];
+            let vector = match check::n_heads(intervention, &size) {
+                Some(n) if is_of_all => by_head(&vector, n)?,
+                _ => vector,
+            };
+            (edit::Change::Add(vector), None)
         }
         Change::Patch(values) => {
             let values = check::patch(model, intervention, layer, values, &size)?;
@@ -160,23 +166,31 @@ fn edit(
     Ok(vec![Edit {
         place,
         layer,
-        part: part(&intervention.part)?,
+        part: part(intervention, &size)?,
         positions: intervention.positions.clone(),
         change,
     }])
 }
 
-fn part(part: &Part) -> Result<edit::Part> {
+fn part(intervention: &Intervention, size: &[usize]) -> Result<edit::Part> {
     let index = |values: &[usize]| values.iter().map(|&value| value as i64).collect();
-    Ok(match part {
+    Ok(match &intervention.part {
         Part::Whole => edit::Part::Whole,
         Part::Features(features) => edit::Part::Features(index(features)),
         Part::Heads(heads) => edit::Part::Heads(index(heads)),
         Part::Direction(direction) => {
-            let unit = unit(direction);
-            edit::Part::Direction(guard(|| Ok(Tensor::from_slice(&unit)))?)
+            let unit = Tensor::from_slice(&unit(direction));
+            edit::Part::Direction(match check::n_heads(intervention, size) {
+                Some(n) => by_head(&unit, n)?,
+                None => unit,
+            })
         }
     })
+}
+
+/// Numbers of heads side by side as `[head, 1, feature]`.
+fn by_head(vector: &Tensor, n_heads: usize) -> Result<Tensor> {
+    Ok(guard(|| Ok(vector.reshape([n_heads as i64, 1, -1])))?)
 }
 
 /// The vector of the same direction and length 1, rounded once.

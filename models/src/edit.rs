@@ -35,7 +35,7 @@ pub enum Part {
     Features(Vec<i64>),
     /// These of a site's heads.
     Heads(Vec<i64>),
-    /// The component along this vector of length 1, `[feature]`.
+    /// The component along this vector of length 1: `[feature]`, or of all heads together `[head, 1, feature]`.
     Direction(Tensor),
 }
 
@@ -217,9 +217,10 @@ impl Edit {
     }
 }
 
-/// How much of a vector there is, `[.., position, 1]`.
+/// How much of a vector there is, `[.., position, 1]`: of one over heads, in all of them together.
 fn length(x: &Tensor, direction: &Tensor) -> Tensor {
-    (x * direction).sum_dim_intlist(-1, true, None::<Kind>)
+    let axes: &[i64] = if direction.dim() == 3 { &[-3, -1] } else { &[-1] };
+    (x * direction).sum_dim_intlist(axes, true, None::<Kind>)
 }
 
 /// `f` of the entries of an axis, put back among the others.

@@ -155,7 +155,7 @@ fn views_of_every_kind_are_asked() {
         (
             "lm.compare(\"1. Austria\", #{intervene: #{ablate: [#{layer: 0, head: 0}]}, generate: 2})",
             json!({"text": {"read": "2. Austria"}, "options": {"generate": 3, "intervene": {"ablate": [{"layer": 1, "head": 0}]}}}),
-            "lm.compare(\"2. Austria\", #{generate: 3, intervene: #{ablate: [#{layer: 1, head: 0}]}})",
+            "lm.compare(\"2. Austria\", #{intervene: #{ablate: [#{layer: 1, head: 0}]}, generate: 3})",
         ),
     ];
     on_session_thread(move || {
@@ -238,7 +238,7 @@ fn lines_name_what_the_reader_has() {
         );
         assert_eq!(
             notebook.session.ask(&json!({"result": id})).unwrap()["line"],
-            "text.saliency(#{ignore_tokens: [0], method: \"ig\", n_steps: 20})"
+            "text.saliency(#{n_steps: 20, method: \"ig\", ignore_tokens: [0]})"
         );
         let edited = json!({"text": {"read": "a", "written": " b"}, "options": {"by": "word"}});
         assert_eq!(

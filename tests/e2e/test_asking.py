@@ -209,23 +209,24 @@ def test_a_factor_is_scaled_and_steered_by(notebook):
     shot(notebook, view, "steered")
 
 
-def test_a_component_of_the_stream_is_a_direction(notebook):
-    """The whole of it is scaled and added, layer by layer, and not some numbers of the stream."""
+@pytest.mark.parametrize("site", ["residual_after", "head_outputs"])
+def test_a_component_of_a_site_is_a_direction(notebook, site):
+    """The whole of it is scaled and added, layer by layer, and not some numbers of the stream; of heads in all of them together."""
     view = view_of(notebook, "ecco-factors")
     panel = as_it_was(view)
-    panel.get_by_label("site", exact=True).select_option("residual_after")
-    expect(line(view)).to_contain_text('site: "residual_after"', timeout=60_000)
+    panel.get_by_label("site", exact=True).select_option(site)
+    expect(line(view)).to_contain_text(f'site: "{site}"', timeout=60_000)
     held(view.locator(".list .line:visible").nth(0))
     acts, call = view.locator(".acts").first, view.locator("ecco-side-by-side .call")
     acts.get_by_label("Factor of component 0", exact=True).fill("3")
-    expect(call).to_contain_text('scale: [#{site: "residual_after", layer: 0, direction: [', timeout=30_000)
+    expect(call).to_contain_text(f'scale: [#{{site: "{site}", layer: 0, direction: [', timeout=30_000)
     acts.get_by_label("Added of component 0", exact=True).fill("1.5")
-    expect(call).to_contain_text('add: [#{site: "residual_after", layer: 0, vector: [', timeout=30_000)
+    expect(call).to_contain_text(f'add: [#{{site: "{site}", layer: 0, vector: [', timeout=30_000)
     layers = re.findall(r"layer: (\d), vector: \[([^]]*)\], factor: 1.5", call.text_content())
     assert [layer for layer, _ in layers] == ["0", "1", "2", "3"]
     assert {len(vector.split(", ")) for _, vector in layers} == {192}
     assert call.bounding_box()["height"] < 80, "a long line is cut off, and copied whole"
-    shot(notebook, view, "direction")
+    shot(notebook, view, f"direction-{site}")
 
 
 def test_a_place_of_one_view_is_marked_in_the_others(notebook):

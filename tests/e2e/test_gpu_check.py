@@ -73,13 +73,14 @@ def test_the_table_has_every_step_and_says_that_it_is_a_rehearsal(rehearsed):
     assert "nothing of it on a GPU" in table
 
 
-def test_what_is_written_crosses_once_a_token_also_by_steps_of_fixed_shapes(repo, tmp_path):
+def test_what_is_written_crosses_no_more_by_steps_of_fixed_shapes(repo, tmp_path):
     out = tmp_path / "results of an earlier run"
     out.mkdir()
     (out / "mine.txt").write_text("kept")
     speed = check(repo, out, 1, "--only", "speed")[1]["speed"]
     rows = [speed[f"{work}: distilgpt2, float32, 40 tokens"] for work in ("decode", "graph")]
-    assert [row["crossings"] for row in rows] == ["1 to the host and 0.1 to the device"] * 2
+    # A processor finds the most probable token where its logits lie.
+    assert [row["crossings"] for row in rows] == ["0 to the host and 0.1 to the device"] * 2
     assert rows[1]["ok"] is True and rows[1]["same_tokens"] == "10 of 10"
     # Here is no GPU that would record them.
     assert rows[1]["recorded"] is False and rows[1]["since"] == "the model is on cpu"

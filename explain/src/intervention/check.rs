@@ -85,10 +85,11 @@ pub(super) fn part(intervention: &Intervention, layer: usize, size: &[usize]) ->
             Err(refuse(features_name(place), list(features), reason))
         }
         Part::Features(features) => all_below(features_name(place), features, width, place, layer),
-        Part::Direction(_) if has_heads => {
-            let reason = format!("{} is divided by heads and has no directions", place.name());
+        Part::Direction(_) if is_pattern(place) => {
+            let reason = format!("{} is as wide as the text and has no directions", place.name());
             Err(refuse("direction", "a vector", reason))
         }
+        Part::Direction(direction) if has_heads => is_direction(direction, size[0] * width, place),
         Part::Direction(direction) => is_direction(direction, width, place),
     }
 }
@@ -140,7 +141,8 @@ pub(super) fn features_name(place: Place) -> &'static str {
     }
 }
 
-/// A vector as long as the part is wide, or a number for all of it.
+/// A vector as long as the part is wide, or a number for all of it. Of heads it is one for each of them alike, or all of theirs side by
+/// side.
 pub(super) fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Result<Vec<f32>> {
     let place = intervention.place;
     let width = match &intervention.part {
@@ -151,9 +153,14 @@ pub(super) fn vector(intervention: &Intervention, what: &Vector, size: &[usize])
         }
         _ => size[size.len() - 1],
     };
+    let of_all = n_heads(intervention, size).map(|n| n * width);
     match what {
         Vector::Number(number) => Ok(vec![*number as f32]),
-        Vector::Values(values) if !is_pattern(place) && values.len() == width => Ok(values.clone()),
+        Vector::Values(values)
+            if !is_pattern(place) && (values.len() == width || Some(values.len()) == of_all) =>
+        {
+            Ok(values.clone())
+        }
         Vector::Values(_) if is_pattern(place) => {
             let reason = format!("{} is as wide as the text: add a number", place.name());
             Err(refuse("vector", "a vector", reason))
@@ -161,11 +168,23 @@ pub(super) fn vector(intervention: &Intervention, what: &Vector, size: &[usize])
         Vector::Values(values) => {
             let of = match &intervention.part {
                 Part::Features(_) => "one for each that is named".to_owned(),
+                _ if let Some(of_all) = of_all => {
+                    format!("for each head alike, or {of_all}, for all side by side")
+                }
                 _ => format!("as many as {} has at each position", place.name()),
             };
             let value = format!("a vector of {} numbers", values.len());
             Err(refuse("vector", value, format!("expected {width}, {of}")))
         }
+    }
+}
+
+/// How many heads the part has, of a place that is divided by heads.
+pub(super) fn n_heads(intervention: &Intervention, size: &[usize]) -> Option<usize> {
+    match &intervention.part {
+        Part::Heads(heads) => Some(heads.len()),
+        _ if size.len() == 3 => Some(size[0]),
+        _ => None,
     }
 }
 

@@ -28,7 +28,7 @@ impl Swap {
     pub(super) fn change(&self, place: Place, size: &[usize]) -> Result<edit::Change> {
         let width = size[size.len() - 1];
         if size.len() == 3 {
-            let reason = "it is divided by heads and has no directions";
+            let reason = "it is divided by heads, and coordinates are those of one stream";
             return Err(refuse("site", place.name(), reason));
         }
         if let Some(wrong) = self.directions.iter().find(|direction| direction.len() != width) {

@@ -79,13 +79,25 @@ impl Work for Squares<'_> {
 
     #[inline(always)]
     unsafe fn by<L: Lanes>(self) -> f64 {
-        // SAFETY: the caller promises the lanes.
-        let sum = unsafe { in_pieces::<L>(self.0, |x, sum| x.times_plus(x, sum)) };
-        sum.0 + f64::from(sum.1.iter().map(|x| x * x).sum::<f32>())
+        const PIECE: usize = 64;
+        let (pieces, rest) = self.0.as_chunks::<PIECE>();
+        let mut sum = 0.0;
+        for piece in pieces {
+            // SAFETY: the caller promises the lanes, of which a piece has a whole number.
+            unsafe {
+                let mut squares = L::all(0.0);
+                for place in (0..PIECE).step_by(L::N) {
+                    let x = L::load(piece.as_ptr().add(place));
+                    squares = x.times_plus(x, squares);
+                }
+                sum += f64::from(squares.sum());
+            }
+        }
+        sum + f64::from(rest.iter().map(|x| x * x).sum::<f32>())
     }
 }
 
-/// Σ x, likewise.
+/// Σ x in double precision: of numbers far from zero a sum would else lose what they differ by.
 struct Sum<'a>(&'a [f32]);
 
 impl Work for Sum<'_> {
@@ -93,30 +105,14 @@ impl Work for Sum<'_> {
 
     #[inline(always)]
     unsafe fn by<L: Lanes>(self) -> f64 {
-        // SAFETY: the caller promises the lanes.
-        let sum = unsafe { in_pieces::<L>(self.0, |x, sum| x.plus(sum)) };
-        sum.0 + f64::from(sum.1.iter().sum::<f32>())
-    }
-}
-
-/// What is added up of pieces, which are summed in double precision, and the numbers that fill none.
-///
-/// # Safety
-/// The processor has the lanes.
-#[inline(always)]
-unsafe fn in_pieces<L: Lanes>(numbers: &[f32], add: impl Fn(L, L) -> L) -> (f64, &[f32]) {
-    const PIECE: usize = 64;
-    let (pieces, rest) = numbers.as_chunks::<PIECE>();
-    let mut sum = 0.0;
-    for piece in pieces {
-        // SAFETY: the caller promises the lanes, of which a piece has a whole number.
-        unsafe {
-            let mut of_piece = L::all(0.0);
-            for place in (0..PIECE).step_by(L::N) {
-                of_piece = add(L::load(piece.as_ptr().add(place)), of_piece);
+        const SIDE_BY_SIDE: usize = 16;
+        let (pieces, rest) = self.0.as_chunks::<SIDE_BY_SIDE>();
+        let mut sums = [0.0_f64; SIDE_BY_SIDE];
+        for piece in pieces {
+            for (sum, x) in sums.iter_mut().zip(piece) {
+                *sum += f64::from(*x);
             }
-            sum += f64::from(of_piece.sum());
         }
+        sums.into_iter().chain(rest.iter().map(|x| f64::from(*x))).sum()
     }
-    (sum, rest)
 }

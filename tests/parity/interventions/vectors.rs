@@ -130,6 +130,91 @@ fn steering_goes_from_one_mean_to_the_other() {
     assert!(steering(&model, &positive, &positive, &options, &mut unwatched).is_err());
 }
 
+/// Of heads it is one of all of them, side by side.
+#[test]
+fn a_direction_may_go_through_all_heads() {
+    let model = model("families/llama", "float32");
+    let place = Place::of(Site::HeadOutputs);
+    let input = Input::new(&model, "She said that it was there.", None).unwrap();
+    let outputs = |model: &Model| {
+        let array = run_of(model, &input).records().array(place, Some(0), 0).unwrap();
+        let array = array
+            .into_dimensionality::<ndarray::Ix3>()
+            .unwrap()
+            .mapv(f64::from);
+        let (n_heads, n, size) = array.dim();
+        let rows = array.permuted_axes([1, 0, 2]); // (position, head, number)
+        rows.to_shape((n, n_heads * size)).unwrap().to_owned()
+    };
+    let before = outputs(&model);
+    let width = before.ncols();
+    let direction: Vec<f32> = (0..width).map(|at| (at as f32 * 0.7).sin() + 0.1).collect();
+    let unit = ndarray::Array1::from(direction.clone()).mapv(f64::from);
+    let unit = &unit / unit.dot(&unit).sqrt();
+    let changed = |part: Part, change: Change| {
+        let intervention = Intervention {
+            layers: Some(vec![0]),
+            part,
+            ..one(place, change)
+        };
+        outputs(&edited(&model, &[intervention]))
+    };
+    let along = |change| changed(Part::Direction(direction.clone()), change);
+    let close = |found: &ndarray::Array2<f64>, expected: &ndarray::Array2<f64>| {
+        assert!((found - expected).iter().all(|gap| gap.abs() < 1e-5));
+    };
+    let column = |x: ndarray::Array1<f64>| x.insert_axis(Axis(1));
+    let component = column(before.dot(&unit)).dot(&unit.clone().insert_axis(Axis(0)));
+    close(&along(Change::Scale(1.0)), &before);
+    close(&along(Change::Scale(3.0)), &(&before + &component * 2.0));
+    close(&along(Change::Scale(0.0)), &(&before - &component));
+    close(
+        &along(Change::Ablate(Replacement::Number(0.0))),
+        &(&before - &component),
+    );
+    // Added, it is theirs side by side; as wide as a head it is that of each alike.
+    let added = |vector: &[f32], part| {
+        let what = Vector::Values(vector.to_vec());
+        changed(part, Change::Add { what, factor: 2.0 })
+    };
+    let whole = ndarray::Array1::from(direction.clone()).mapv(f64::from);
+    close(&added(&direction, Part::Whole), &(&before + &(&whole * 2.0)));
+    let n_heads = model.config().n_heads;
+    let size = width / n_heads;
+    assert!(n_heads > 1);
+    let alike = ndarray::Array1::from_iter((0..width).map(|at| whole[at % size]));
+    close(
+        &added(&direction[..size], Part::Whole),
+        &(&before + &(&alike * 2.0)),
+    );
+    let last = ndarray::Array1::from_iter(
+        (0..width).map(|at| if at < width - size { 0.0 } else { whole[at % size] }),
+    );
+    close(
+        &added(&direction[..size], Part::Heads(vec![n_heads - 1])),
+        &(&before + &(&last * 2.0)),
+    );
+    for (part, change) in [
+        (Part::Direction(direction[..size].to_vec()), Change::Scale(2.0)),
+        (
+            Part::Whole,
+            Change::Add {
+                what: Vector::Values(direction[..size + 1].to_vec()),
+                factor: 1.0,
+            },
+        ),
+    ] {
+        let intervention = Intervention {
+            part,
+            ..one(place, change)
+        };
+        let error = compile(&model, &[intervention], &mut unwatched)
+            .map(|_| ())
+            .unwrap_err();
+        assert!(error.to_string().contains(&width.to_string()), "{error}");
+    }
+}
+
 #[test]
 fn the_mean_is_that_of_all_positions() {
     for (site, part) in [

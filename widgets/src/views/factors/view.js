@@ -33,7 +33,7 @@ define("ecco-factors", "factors-6", (view, data, host) => {
   const strongest = (i) => hues.reduce((best, _, k) => (size(k, i) > size(best, i) ? k : best), 0);
   const what = data.signed ? "component" : "factor";
   // Numbers of a factor that a line of script takes: a question has 64 kB at most.
-  const MOST_TOLD = 4096, OF_HEADS = /queries|keys|values|head_outputs|recurrent/;
+  const MOST_TOLD = 4096;
 
   let shown = null;
 
@@ -112,11 +112,11 @@ define("ecco-factors", "factors-6", (view, data, host) => {
       describe(shown);
     }));
   }
-  // A factor's weights layer by layer, each a direction of its site: where the page has them all, they fit into a line, and the site
-  // is none of heads, which have a direction each.
+  // A factor's weights layer by layer, each a direction of its site, of heads all together: where the page has them all, and they fit
+  // into a line.
   function directions(k) {
     const weights = data.weights?.[k] && unpack(data.weights[k]).values;
-    if (!weights || weights.length > MOST_TOLD || OF_HEADS.test(data.site)) return null;
+    if (!weights || weights.length > MOST_TOLD) return null;
     let start = 0;
     return data.layers.map(({ layer, neurons }) => [{ site: data.site, ...(layer !== null && { layer }) }, weights.subarray(start, start += neurons)]);
   }
