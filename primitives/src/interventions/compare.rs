@@ -1,5 +1,7 @@
 //! `lm.compare`: a text continued by the untouched model and by the changed one.
 
+use std::cell::RefCell;
+
 use ecco_models::Prompt;
 use rhai::{Dynamic, INT, Map};
 
@@ -81,6 +83,31 @@ fn pieces(output: &Generation, text: &str) -> Vec<String> {
     }
 }
 
+/// The text without the change that was compared last: changes are tried on one text, and drags of a picture ask by the dozen.
+#[derive(Default)]
+struct LastUntouched(RefCell<Option<(String, Generation)>>);
+
+/// What the handle `before` writes, or has written when `lm` was last asked the same.
+fn untouched(
+    lm: &Model,
+    before: &Model,
+    (text, line): (Prompt, Option<&str>),
+    generate: &Map,
+) -> Result<Generation, ScriptError> {
+    let asked = line.map(|text| format!("{text:?} {generate:?} {:?}", before.changes()));
+    let last = lm.kept::<LastUntouched>();
+    if let Some((of, known)) = &*last.0.borrow()
+        && asked.as_ref() == Some(of)
+    {
+        return Ok(known.clone());
+    }
+    let made = generated(before, text, generate, false)?;
+    // What is drawn is drawn anew.
+    let asked = asked.filter(|_| made.seed().is_none());
+    last.0.replace(asked.map(|asked| (asked, made.clone())));
+    Ok(made)
+}
+
 /// `line`: the text as a line of code can say it.
 fn compare(
     lm: &Model,
@@ -105,7 +132,7 @@ fn compare(
         }
     };
     let mut generate = options.generate;
-    let one = generated(&before, text, &generate, false)?;
+    let one = untouched(lm, &before, (text, line), &generate)?;
     // What is drawn is drawn by the same numbers.
     if let Some(seed) = one.seed() {
         generate.insert("seed".into(), Dynamic::from_int(seed as INT));

@@ -34,7 +34,7 @@ macro_rules! site_names {
 
 site_names! {
     /// Where activations of a text are taken.
-    ActivationSite ["mlp_inner", "residual_after", "encoder_mlp_inner"];
+    ActivationSite ["mlp_inner", "residual_after", "head_outputs", "encoder_mlp_inner"];
     /// Where single neurons are looked at.
     NeuronSite ["mlp_inner", "mlp_pre", "residual_after"];
     /// Where layers are compared.
