@@ -22,6 +22,11 @@ CLEAN, CORRUPTED = "The capital of France is", "The capital of Italy is"
 ANSWER = 'target: " Paris", contrast: " Rome"'
 TEXT = r"The countries of the European Union are:\n1. Austria\n2. Belgium\n3. Bulgaria\n4."
 
+# Of JupyterLab's dark theme.
+DARK = {
+    "layout-color0": "#111", "content-font-color1": "#fff", "content-font-color2": "#ffffffb3", "brand-color1": "#2196f3",
+}  # fmt: skip
+
 # A question, and the call that answers it.
 VIEWS = [
     ("Which model is this?", "lm"),
@@ -98,8 +103,11 @@ def readme_pictures(browser, page_path, folder):
         )
         page.route("http*://**", lambda route: route.abort())
         page.goto(page_path.as_uri())
-        # The page's own ground follows its export, which is light.
+        # The page's own ground follows its export, which is light: in the dark it is JupyterLab's.
         page.evaluate(f"document.body.dataset.jpThemeLight = {str(scheme == 'light').lower()!r}")
+        if end:
+            ground = "".join(f"--jp-{name}: {value};" for name, value in DARK.items())
+            page.add_style_tag(content=f"body {{{ground}}}")
         # A kernel is not there, which says nothing about the view.
         page.evaluate(
             "for (const e of document.querySelectorAll('[data-live]')) e.shadowRoot?.querySelector('.talk')?.remove()"
