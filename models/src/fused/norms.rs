@@ -25,26 +25,19 @@ pub(crate) fn layer_norm(
     if x.numel() == 0 || !fits || ![x, weight, bias].into_iter().all(is_plain) {
         return None;
     }
-    let [x, weight, bias] = [x, weight, bias].map(Tensor::contiguous);
-    let y = x.empty_like();
-    let (from, weight, bias, to) = (lent(&x), lent(&weight), lent(&bias), Target::of(&y));
-    parallel::ranges(from.len() / n, (PER_THREAD / n).max(1), &|rows| {
-        for row in rows {
-            // SAFETY: each row is one thread's.
-            let to = unsafe { to.part(row * n, n) };
-            let from = &from[row * n..][..n];
-            let mean = Width::widest().run(Sum(from)) / n as f64;
-            for (to, x) in to.iter_mut().zip(from) {
-                *to = (f64::from(*x) - mean) as f32;
-            }
-            let square = Width::widest().run(Squares(to));
-            let inverse = (1.0 / (square / n as f64 + epsilon).sqrt()) as f32;
-            for ((to, weight), bias) in to.iter_mut().zip(weight).zip(bias) {
-                *to = *to * inverse * weight + bias;
-            }
+    let [weight, bias] = [weight, bias].map(Tensor::contiguous);
+    let (weight, bias) = (lent(&weight), lent(&bias));
+    Some(row_by_row(x, n, &|from, to| {
+        let mean = Width::widest().run(Sum(from)) / n as f64;
+        for (to, x) in to.iter_mut().zip(from) {
+            *to = (f64::from(*x) - mean) as f32;
         }
-    });
-    Some(y)
+        let square = Width::widest().run(Squares(to));
+        let inverse = (1.0 / (square / n as f64 + epsilon).sqrt()) as f32;
+        for ((to, weight), bias) in to.iter_mut().zip(weight).zip(bias) {
+            *to = *to * inverse * weight + bias;
+        }
+    }))
 }
 
 /// x / √(mean x² + ε) · (w + more) over the last axis, `w` of its length. Squares are summed in double precision.
@@ -53,22 +46,30 @@ pub(crate) fn root_mean_square(x: &Tensor, weight: &Tensor, more: f32, epsilon: 
     if !is_plain(x) || !is_plain(weight) || weight.dim() != 1 || weight.numel() != n || x.numel() == 0 {
         return None;
     }
-    let (x, weight) = (x.contiguous(), weight.contiguous());
+    let weight = weight.contiguous();
+    let weight = lent(&weight);
+    Some(row_by_row(x, n, &|from, to| {
+        let square = Width::widest().run(Squares(from));
+        let inverse = (1.0 / (square / n as f64 + epsilon).sqrt()) as f32;
+        for ((to, x), weight) in to.iter_mut().zip(from).zip(weight) {
+            *to = x * inverse * (weight + more);
+        }
+    }))
+}
+
+/// What `work` makes of each row of `n` numbers, in a tensor of the same shape.
+fn row_by_row(x: &Tensor, n: usize, work: &(dyn Fn(&[f32], &mut [f32]) + Sync)) -> Tensor {
+    let x = x.contiguous();
     let y = x.empty_like();
-    let (from, weight, to) = (lent(&x), lent(&weight), Target::of(&y));
+    let (from, to) = (lent(&x), Target::of(&y));
     parallel::ranges(from.len() / n, (PER_THREAD / n).max(1), &|rows| {
         for row in rows {
             // SAFETY: each row is one thread's.
             let to = unsafe { to.part(row * n, n) };
-            let from = &from[row * n..][..n];
-            let square = Width::widest().run(Squares(from));
-            let inverse = (1.0 / (square / n as f64 + epsilon).sqrt()) as f32;
-            for ((to, x), weight) in to.iter_mut().zip(from).zip(weight) {
-                *to = x * inverse * (weight + more);
-            }
+            work(&from[row * n..][..n], to);
         }
     });
-    Some(y)
+    y
 }
 
 /// Σ x², in pieces that are summed in double precision.
